@@ -1,0 +1,1 @@
+"""Calibrant: a data pipeline for hiring."""
