@@ -1,6 +1,6 @@
 """The warehouse as Python sees it: SQL in, Arrow out; one class per engine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -24,9 +24,21 @@ class Warehouse(Protocol):
 
 
 class DuckDBWarehouse:
-    """A DuckDB file, read-only: only dbt opens the warehouse for writing."""
+    """A DuckDB file, read-only: only dbt opens the warehouse for writing.
 
-    def __init__(self, path: Path | str) -> None:
+    Parameters
+    ----------
+    path : Path or ":memory:"
+    parquet : mapping of str to sequence of str, optional
+        Views by `schema.table` over Parquet files; in memory only.
+    """
+
+    def __init__(
+        self,
+        path: Path | str = ":memory:",
+        *,
+        parquet: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self._connection = duckdb.connect(
             str(path),
             read_only=str(path) != ":memory:",
@@ -36,6 +48,12 @@ class DuckDBWarehouse:
             },
         )
         self._connection.execute("set timezone = 'UTC'")
+        for name, files in (parquet or {}).items():
+            schema, _, table = name.partition(".")
+            self._connection.execute(f'create schema if not exists "{schema}"')
+            self._connection.read_parquet(list(files), union_by_name=True).create_view(
+                f"{schema}.{table}"
+            )
 
     def __enter__(self) -> Self:
         """Return itself; the connection closes on exit."""
@@ -54,9 +72,8 @@ class DuckDBWarehouse:
         self, sql: str, parameters: Sequence[object] | None = None
     ) -> pa.Table:
         """Return the rows of a query; `?` in it is bound to `parameters`."""
-        table = self._connection.execute(sql, parameters).to_arrow_table()
-        if table is None:
-            raise ValueError(f"no query: {sql[:80]}")
+        relation = self._connection.sql(sql, params=parameters)
+        table: pa.Table = relation.to_arrow_table()
         return table
 
     def exists(self, table: str) -> bool:

@@ -1,0 +1,1 @@
+"""Generations, zones and sites: what leaves the warehouse, and how."""
