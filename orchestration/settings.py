@@ -381,3 +381,28 @@ def parse_as_of(text: str) -> dt.date:
         raise SettingsError(
             f"--as-of {text!r}: expected a date such as 2026-09-30"
         ) from None
+
+
+SOURCES_TEMPLATE = """\
+# How each source (a folder of the inbox) writes its data. Every line is optional;
+# `calibrant check` proposes the mappings from what it finds.
+sources: {}
+#  csv:                     # the folder's name: inbox/csv/applications.csv
+#    timezone: UTC          # zone of timestamps without an offset
+#    scale: {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5}   # rating spelling to number
+#    missing: ["", "n/a", no_decision]                 # spellings that are no rating
+#    stages: {"Phone Screen": phone_screen}            # native stage to stage
+#    rounds: {"Onsite 1": coding}
+#    competencies: {"Problem solving": coding}
+#    role_family: engineering                          # where jobs are absent
+"""
+
+
+def policy_template() -> str:
+    """Return a `policy.yaml` with every setting at its default, commented out."""
+    lines = ["# What is shown, what is acted on, and when. Uncomment to change."]
+    for name, field in Policy.model_fields.items():
+        default = Policy.model_fields[name].get_default(call_default_factory=True)
+        value = yaml.safe_dump(default, default_flow_style=True).splitlines()[0]
+        lines += ["", f"# {field.description}", f"# {name}: {value}"]
+    return "\n".join(lines) + "\n"

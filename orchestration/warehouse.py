@@ -51,8 +51,10 @@ class DuckDBWarehouse:
         for name, files in (parquet or {}).items():
             schema, _, table = name.partition(".")
             self._connection.execute(f'create schema if not exists "{schema}"')
-            self._connection.read_parquet(list(files), union_by_name=True).create_view(
-                f"{schema}.{table}"
+            quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+            self._connection.execute(
+                f'create view "{schema}"."{table}" as select *'
+                f" from read_parquet([{quoted}], union_by_name = true)"
             )
 
     def __enter__(self) -> Self:

@@ -97,8 +97,8 @@ class Generation:
 
     @property
     def id(self) -> str:
-        """The name of its folder."""
-        return self.root.name
+        """The hash of its inputs and of what it was built upon."""
+        return str(self.manifest["generation"])
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -412,7 +412,9 @@ def complete(home: Home, building: Building, *, run: Mapping[str, Any]) -> Gener
     for scratch in ("plan.json", "inputs"):
         _remove(building.root / scratch)
     final = home.generations / plan.generation
-    _remove(final)
+    if final.exists():
+        # The same identity built again: readers keep the old folder until they move.
+        final = final.with_name(f"{plan.generation}-{building.root.name[-8:]}")
     building.root.rename(final)
     _sync_folder(home.generations)
     _point(home.current, final)
@@ -522,7 +524,11 @@ def _sync_folder(folder: Path) -> None:
 def _drop_bulk_of_others(home: Home, current: Path) -> None:
     """Remove warehouse and sites of the generations that are no longer current."""
     for root in home.generations.iterdir():
-        if root != current and not root.name.startswith("."):
+        if root == current or root.name.startswith("."):
+            continue
+        if root.name.partition("-")[0] == current.name.partition("-")[0]:
+            _remove(root)
+        else:
             for bulk in ("warehouse.duckdb", "sites", "statistics"):
                 _remove(root / bulk)
 

@@ -1,0 +1,452 @@
+"""The `calibrant` command: thin, over the same functions that Dagster runs.
+
+Exit codes: 0 done; 1 failed unexpectedly; 2 the input or the settings are refused;
+3 a gate stopped the run; 4 another run holds the home; 5 everything but the sites
+was built.
+"""
+
+import json
+import logging
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from orchestration.publishing.generation import (
+    AUDIENCES,
+    Generation,
+    GenerationError,
+    HomeHeldError,
+    current_generation,
+    hold,
+    is_current,
+    is_held,
+    plan_generation,
+)
+from orchestration.settings import (
+    SOURCES_TEMPLATE,
+    Home,
+    Policy,
+    SettingsError,
+    load_settings,
+    parse_as_of,
+    policy_template,
+)
+
+app = typer.Typer(
+    help="A data pipeline for hiring: files in, gated tables and two sites out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+policy_app = typer.Typer(help="The policy: every setting and where it comes from.")
+app.add_typer(policy_app, name="policy")
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Exit(IntEnum):
+    """Exit codes of the command."""
+
+    DONE = 0
+    FAILED = 1
+    REFUSED = 2
+    STOPPED = 3
+    HELD = 4
+    NO_SITES = 5
+
+
+class Format(StrEnum):
+    """Forms a table can be exported in."""
+
+    csv = "csv"
+    xlsx = "xlsx"
+
+
+class Audience(StrEnum):
+    """Who a table or a site is for."""
+
+    leaders = "leaders"
+    committee = "committee"
+
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="The home folder; default CALIBRANT_HOME or ./var."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For a machine to read.")]
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn what a person can mend into a message and an exit code."""
+    from orchestration.dbt_runner import DbtError
+
+    try:
+        yield
+    except HomeHeldError as error:
+        _stop(error, Exit.HELD)
+    except (SettingsError, GenerationError) as error:
+        _stop(error, Exit.REFUSED)
+    except DbtError as error:
+        _stop(error, Exit.FAILED)
+    except KeyboardInterrupt:
+        _stop("interrupted; the last good generation stays current", Exit.FAILED)
+
+
+def _stop(message: object, code: Exit) -> None:
+    err.print(f"[red]calibrant:[/red] {_plain(message)}")
+    raise typer.Exit(code)
+
+
+def _plain(text: object) -> str:
+    """Text without rich markup: what comes from files is shown as it is."""
+    return str(text).replace("[", r"\[")
+
+
+def _say(value: Any, as_json: bool, text: str) -> None:
+    """Print a value for a machine or a text for a person."""
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+    else:
+        out.print(text)
+
+
+def _current(home: Home) -> Generation:
+    generation = current_generation(home)
+    if generation is None:
+        raise GenerationError(
+            f"{home.root} has no generation yet; put files into {home.inbox} and run"
+            " `calibrant run`, or try `calibrant simulate` first"
+        )
+    return generation
+
+
+@app.command()
+def init(home: HomeOption = None) -> None:
+    """Make a home: an inbox and commented settings; nothing is overwritten."""
+    with _plain_errors():
+        place = Home.resolve(home)
+        place.inbox.mkdir(parents=True, exist_ok=True)
+        for target, text in (
+            (place.sources_file, SOURCES_TEMPLATE),
+            (place.policy_file, policy_template()),
+        ):
+            if target.exists():
+                out.print(f"kept   {_plain(target)}")
+            else:
+                target.write_text(text, encoding="utf-8")
+                out.print(f"wrote  {_plain(target)}")
+        out.print(
+            f"Drop files into {_plain(place.inbox)}/<source>/<entity>.csv (only"
+            " applications is required), then: calibrant check; calibrant run"
+        )
+
+
+@app.command()
+def check(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Validate the inbox and propose stage, round and scale mappings; write nothing."""
+    from orchestration.landing import check as check_inbox
+
+    with _plain_errors():
+        settings = load_settings(home)
+        report = check_inbox(settings.home, settings.sources)
+        _say(report.to_json(), as_json, _plain(report.to_text()))
+        if report.problems:
+            raise typer.Exit(Exit.REFUSED)
+
+
+@app.command()
+def simulate(
+    home: HomeOption = None,
+    preset: Annotated[
+        str, typer.Option(help="tiny, dev or full; with _null for its null twin.")
+    ] = "dev",
+    seed: Annotated[
+        int | None, typer.Option(help="Seed; default the preset's own.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what the inbox holds.")
+    ] = False,
+) -> None:
+    """Write a simulated company into the inbox, in the form real sources use."""
+    from orchestration.simulation import simulate_home
+
+    with _plain_errors():
+        place = Home.resolve(home)
+        started = time.perf_counter()
+        written = simulate_home(place, preset, seed=seed, force=force)
+        if written is None:
+            out.print(f"kept   {_plain(place.inbox)}: it holds this company already")
+            return
+        seconds = time.perf_counter() - started
+        out.print(
+            f"wrote  {len(written)} files of preset {preset} into"
+            f" {_plain(place.inbox)} in {seconds:.1f} s"
+        )
+
+
+@app.command()
+def run(
+    home: HomeOption = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="Last day that counts, UTC; default the last event's."),
+    ] = None,
+    sites: Annotated[
+        bool, typer.Option("--sites/--no-sites", help="Build the two sites.")
+    ] = True,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build even where nothing is new.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the main job: inbox to sites. Readers see all of it or nothing of it."""
+    with _plain_errors():
+        code, summary, text = _run(home, as_of, sites=sites, rebuild=rebuild)
+        _say(summary, as_json, text)
+        if code:
+            raise typer.Exit(code)
+
+
+def _run(
+    root: Path | None, as_of: str | None, *, sites: bool, rebuild: bool
+) -> tuple[Exit, dict[str, Any], str]:
+    """The exit code, a summary and the text of one run."""
+    from orchestration.doctor import node_problem
+    from orchestration.landing import ingest
+
+    settings = load_settings(root)
+    home = settings.home
+    date = parse_as_of(as_of) if as_of else None
+    started = time.perf_counter()
+    _progress_to_stderr()
+    with hold(home, run_id=f"cli-{uuid.uuid4().hex[:8]}"):
+        taken = ingest(home, settings.sources, progress=_progress.info)
+        for warning in taken.warnings:
+            err.print(f"[yellow]warning:[/yellow] {_plain(warning)}")
+        if taken.problems:
+            raise GenerationError("\n".join(str(p) for p in taken.problems))
+        plan = plan_generation(settings, taken, as_of=date)
+        no_sites = node_problem() if sites else None
+        wanted = sites and no_sites is None
+        generation = current_generation(home)
+        if generation and not rebuild and is_current(home, plan, sites=wanted):
+            text = f"Nothing new: generation {generation.id} is current."
+            return _ended(generation, no_sites, text, started)
+        from orchestration.defs.launch import launch_main
+
+        outcome = launch_main(home, as_of=date, sites=wanted, rebuild=rebuild)
+    kept = current_generation(home)
+    if not outcome.success:
+        stays = f"generation {kept.id} stays current" if kept else "nothing is current"
+        lines = [*outcome.gate_failures, *outcome.failures]
+        text = "\n".join(["The run stopped; " + stays + ".", *lines])
+        code = Exit.STOPPED if outcome.gate_failures else Exit.FAILED
+        summary = {"success": False, "run_id": outcome.run_id, "failures": lines}
+        return code, summary, f"[red]{_plain(text)}[/red]"
+    if kept is None:
+        raise GenerationError("the run succeeded but left no generation")
+    return _ended(kept, no_sites, f"Generation {kept.id} is current.", started)
+
+
+def _ended(
+    generation: Generation, no_sites: str | None, first: str, started: float
+) -> tuple[Exit, dict[str, Any], str]:
+    """What to say of a run that left a good generation."""
+    from orchestration.publishing.headlines import headlines
+
+    seconds = time.perf_counter() - started
+    lines = [f"[green]{first}[/green] ({seconds:.0f} s)", ""]
+    found = headlines(generation)
+    lines += [f"  {_plain(line)}" for line in found]
+    lines += [
+        "",
+        f"Tables    {_plain(generation.root)}/published/{{leaders,committee}}",
+    ]
+    summary: dict[str, Any] = {
+        "success": True,
+        "generation": generation.id,
+        "as_of": generation.as_of,
+        "path": str(generation.root),
+        "headlines": found,
+        "sites": no_sites is None,
+    }
+    if no_sites:
+        lines.append(f"[yellow]{no_sites}[/yellow]")
+        return Exit.NO_SITES, summary, "\n".join(lines)
+    home = generation.root.parents[1]
+    if generation.site("leaders").is_dir():
+        lines.append(f"Sites     {_plain(generation.root)}/sites/{{leaders,committee}}")
+        lines.append(f"Open them with: calibrant serve --home {_plain(home)}")
+    return Exit.DONE, summary, "\n".join(lines)
+
+
+_progress = logging.getLogger("calibrant.progress")
+
+
+def _progress_to_stderr() -> None:
+    """Show a line per stage while a run works."""
+    if not _progress.handlers:
+        handler = RichHandler(
+            console=err, show_level=False, show_path=False, log_time_format="%H:%M:%S"
+        )
+        _progress.addHandler(handler)
+        _progress.setLevel(logging.INFO)
+        _progress.propagate = False
+
+
+@app.command()
+def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Say what readers see: generation, gates, freshness, quarantine."""
+    from orchestration.publishing.status import describe
+
+    with _plain_errors():
+        place = Home.resolve(home)
+        generation = _current(place)
+        about = describe(generation, holder=is_held(place))
+        text = "\n".join(f"{name:<22}{_plain(value)}" for name, value in about.items())
+        _say(about, as_json, text)
+
+
+@policy_app.command("show")
+def policy_show(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show every setting of the policy, its value and where it comes from."""
+    with _plain_errors():
+        settings = load_settings(home)
+        values = settings.policy.model_dump()
+        rows = {
+            name: {
+                "value": values[name],
+                "origin": settings.origins[name],
+                "description": field.description or "",
+            }
+            for name, field in Policy.model_fields.items()
+        }
+        if as_json:
+            _say(rows, True, "")
+            return
+        table = Table(box=None, pad_edge=False)
+        for heading in ("setting", "value", "origin", "meaning"):
+            table.add_column(heading, overflow="fold")
+        for name, row in rows.items():
+            table.add_row(
+                name, _plain(row["value"]), str(row["origin"]), str(row["description"])
+            )
+        out.print(table)
+
+
+@app.command()
+def serve(
+    home: HomeOption = None,
+    audience: Annotated[
+        Audience | None, typer.Option(help="One site only; default both.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port of the first site.")] = 8010,
+    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve the current sites on this machine, until interrupted."""
+    from orchestration.publishing.serve import serve_sites
+
+    with _plain_errors():
+        place = Home.resolve(home)
+        generation = _current(place)
+        chosen = (audience.value,) if audience else AUDIENCES
+        for name in chosen:
+            if not generation.site(name).is_dir():
+                raise GenerationError(
+                    f"generation {generation.id} has no site for {name};"
+                    " install Node 20 and run `calibrant run`"
+                )
+        serve_sites(place, chosen, bind=bind, port=port, say=out.print)
+
+
+@app.command()
+def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Examine machine, environment and home; each finding comes with its cure."""
+    from orchestration.doctor import examine
+
+    with _plain_errors():
+        findings = examine(Home.resolve(home))
+        if as_json:
+            _say([finding.__dict__ for finding in findings], True, "")
+        else:
+            colours = {"ok": "green", "warning": "yellow", "fault": "red"}
+            for finding in findings:
+                colour = colours[finding.level]
+                line = f"[{colour}]{finding.level:<8}[/{colour}]{finding.name:<12}"
+                out.print(line + _plain(finding.found))
+                if finding.cure:
+                    out.print(f"{'':20}→ {_plain(finding.cure)}")
+        if any(finding.level == "fault" for finding in findings):
+            raise typer.Exit(Exit.FAILED)
+
+
+@app.command()
+def explain(
+    name: Annotated[
+        str, typer.Argument(help="TABLE or TABLE.COLUMN, e.g. rpt_funnel.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Explain a table or a column: grain, definition, formula, source, thresholds."""
+    from orchestration.dbt_runner import prepare_manifest
+    from orchestration.publishing.zones import model_descriptions
+
+    with _plain_errors():
+        models = model_descriptions(prepare_manifest())
+        table, _, column = name.partition(".")
+        model = models.get(table) or models.get(f"rpt_{table}")
+        if model is None:
+            raise SettingsError(
+                f"unknown table {table!r}; known: {', '.join(sorted(models))}"
+            )
+        columns = model["columns"]
+        if column and column not in columns:
+            raise SettingsError(
+                f"{table} has no column {column!r}; it has: {', '.join(columns)}"
+            )
+        if column:
+            _say({column: columns[column]}, as_json, _plain(columns[column]))
+            return
+        lines = [model["description"], ""]
+        lines += [f"{key:<28}{text}" for key, text in columns.items()]
+        _say(model, as_json, _plain("\n".join(lines)))
+
+
+@app.command()
+def export(
+    tables: Annotated[
+        list[str] | None, typer.Argument(help="Published tables; default all.")
+    ] = None,
+    home: HomeOption = None,
+    audience: Annotated[
+        Audience, typer.Option(help="Whose tables.")
+    ] = Audience.leaders,
+    form: Annotated[Format, typer.Option("--format", help="csv or xlsx.")] = Format.csv,
+    folder: Annotated[Path, typer.Option("--to", help="Folder to write to.")] = Path(
+        "export"
+    ),
+) -> None:
+    """Write published tables as CSV or XLSX, safe to open in a spreadsheet."""
+    from orchestration.publishing.export import export as export_tables
+
+    with _plain_errors():
+        written = export_tables(
+            _current(Home.resolve(home)),
+            audience=audience.value,
+            tables=tables or (),
+            form=form.value,
+            folder=folder,
+        )
+        for path in written:
+            out.print(_plain(path))

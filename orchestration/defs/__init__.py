@@ -1,0 +1,1 @@
+"""The wiring: the only code that imports Dagster."""

@@ -1,0 +1,149 @@
+"""What starts runs, and what happens when one fails."""
+
+import hashlib
+import shutil
+from datetime import timedelta
+
+import dagster as dg
+
+from orchestration.defs.resources import OWNERS, CalibrantResource
+from orchestration.publishing.generation import current_generation
+from orchestration.publishing.quarters import freeze_quarter
+from orchestration.settings import Policy
+
+# Quarters of the calendar year; a fiscal year that starts elsewhere shifts them.
+QUARTERS = dg.TimeWindowPartitionsDefinition(
+    start="2015-01-01", fmt="%Y-%m-%d", cron_schedule="0 0 1 */3 *"
+)
+FREEZE_DELAY = timedelta(days=Policy().quarter_close_days)
+
+
+@dg.asset(
+    key=["quarters", "frozen"],
+    deps=[dg.AssetDep("current")],
+    partitions_def=QUARTERS,
+    backfill_policy=dg.BackfillPolicy.multi_run(),
+    description=(
+        "The figures of a closed quarter as they were published, written once:"
+        " later data cannot change them silently."
+    ),
+    group_name="publish",
+    kinds={"python", "parquet"},
+    owners=OWNERS,
+)
+def frozen_quarter(
+    context: dg.AssetExecutionContext, calibrant: CalibrantResource
+) -> dg.MaterializeResult[None]:
+    """Copy a closed quarter's published rows into `quarters/<quarter>/`."""
+    window = context.partition_time_window
+    frozen = freeze_quarter(
+        calibrant.settings(), start=window.start.date(), end=window.end.date()
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": frozen.rows,
+            "newly_frozen": frozen.is_new,
+            "path": dg.MetadataValue.path(str(frozen.path)),
+        }
+    )
+
+
+MAIN = dg.define_asset_job(
+    "main",
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(frozen_quarter),
+    description=(
+        "Inbox to sites: one run builds one generation and makes it current if every"
+        " gate passes."
+    ),
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": "14400"},
+)
+FREEZE = dg.define_asset_job(
+    "freeze_quarter",
+    selection=dg.AssetSelection.assets(frozen_quarter),
+    description="Freezes the published figures of one closed quarter.",
+    executor_def=dg.in_process_executor,
+)
+
+
+@dg.schedule(
+    job=MAIN,
+    cron_schedule="0 4 * * *",
+    execution_timezone="UTC",
+    description="Every night at 04:00 UTC, figures closing with the day before.",
+)
+def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for a run whose `as_of` is the last whole day before the tick."""
+    as_of = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
+    return dg.RunRequest(
+        run_key=as_of,
+        run_config={"resources": {"calibrant": {"config": {"as_of": as_of}}}},
+        tags={"as_of": as_of},
+    )
+
+
+@dg.schedule(
+    job=FREEZE,
+    # The day after the close of the quarter before (14 days by default).
+    cron_schedule="0 6 16 1,4,7,10 *",
+    execution_timezone="UTC",
+    description="Freezes the quarter that has just closed.",
+)
+def quarterly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for the partition of the quarter that closed last."""
+    day = context.scheduled_execution_time - FREEZE_DELAY
+    partition = QUARTERS.get_last_partition_key(current_time=day)
+    if partition is None:
+        raise dg.DagsterInvariantViolationError(f"no quarter before {day}")
+    return dg.RunRequest(run_key=partition, partition_key=partition)
+
+
+@dg.sensor(
+    job=MAIN,
+    minimum_interval_seconds=60,
+    description="Starts a run when the inbox changes and has been still for a minute.",
+)
+def inbox(
+    context: dg.SensorEvaluationContext, calibrant: CalibrantResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask for a run once the inbox looks the same twice but not as it last ran."""
+    home = calibrant.settings().home
+    files = sorted(path for path in home.inbox.rglob("*") if path.is_file())
+    if not files:
+        return dg.SkipReason(f"{home.inbox} is empty")
+    digest = hashlib.sha256()
+    for path in files:
+        stat = path.stat()
+        digest.update(f"{path}|{stat.st_size}|{stat.st_mtime_ns};".encode())
+    seen = digest.hexdigest()
+    if context.cursor != seen:
+        # Still being written, perhaps: wait for a look that finds it unchanged.
+        return dg.SensorResult(
+            skip_reason=dg.SkipReason("the inbox changed; waiting until it is still"),
+            cursor=seen,
+        )
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=seen)], cursor=seen)
+
+
+@dg.run_failure_sensor(
+    monitored_jobs=[MAIN],
+    description="Removes what a failed run left and says what readers still see.",
+)
+def failed_run(
+    context: dg.RunFailureSensorContext, calibrant: CalibrantResource
+) -> None:
+    """Clean up after a failed run and log what stays current."""
+    home = calibrant.settings().home
+    leftover = home.generations / f".building-{context.dagster_run.run_id}"
+    shutil.rmtree(leftover, ignore_errors=True)
+    generation = current_generation(home)
+    context.log.error(
+        "run %s failed; readers still see generation %s",
+        context.dagster_run.run_id,
+        generation.id if generation else "none",
+    )
+
+
+JOBS = [MAIN, FREEZE]
+SCHEDULES = [daily, quarterly]
+SENSORS = [inbox, failed_run]

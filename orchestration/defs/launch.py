@@ -1,0 +1,107 @@
+"""Launch the main job in this process, against the home's own Dagster instance."""
+
+import datetime as dt
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration.settings import Home
+
+INSTANCE_CONFIG = Path(__file__).with_name("dagster.yaml")
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended, in words for the person who started it."""
+
+    run_id: str
+    success: bool
+    failures: tuple[str, ...]
+    gate_failures: tuple[str, ...]
+
+
+def prepare_instance(home: Home) -> Path:
+    """Return the home's Dagster folder, with its `dagster.yaml` in place."""
+    folder = home.root / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "dagster.yaml").exists():
+        shutil.copyfile(INSTANCE_CONFIG, folder / "dagster.yaml")
+    return folder
+
+
+def launch_main(
+    home: Home, *, as_of: dt.date | None, sites: bool, rebuild: bool
+) -> RunOutcome:
+    """Run the job `main` to its end and return what became of it."""
+    from orchestration.definitions import defs
+
+    config = {
+        "home": str(home.root),
+        "as_of": as_of.isoformat() if as_of else "",
+        "sites": sites,
+        "rebuild": rebuild,
+    }
+    with dg.DagsterInstance.from_config(str(prepare_instance(home))) as instance:
+        result = defs.resolve_job_def("main").execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={
+                "resources": {"calibrant": {"config": config}},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+        )
+    return RunOutcome(
+        run_id=result.run_id,
+        success=result.success,
+        failures=tuple(_failures(result)),
+        gate_failures=tuple(_gate_failures(result)),
+    )
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """One message per failed step: the person's words where there are some."""
+    messages = []
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        data = event.step_failure_data
+        if data.user_failure_data and data.user_failure_data.description:
+            message = data.user_failure_data.description
+        else:
+            error = data.error
+            while error and error.cause:
+                error = error.cause
+            message = error.message.strip() if error else "failed without a message"
+        if not event.step_key.startswith("gate_"):
+            messages.append(f"{event.step_key}: {message}")
+    return messages
+
+
+def _gate_failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """One message per gated table whose critical expectations were not met."""
+    return [
+        f"{'.'.join(check.asset_key.path)}:\n{check.description}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed
+        and check.check_name == "gate"
+        and check.severity == dg.AssetCheckSeverity.ERROR
+    ]
+
+
+def free_stale_slots(home: Home) -> int:
+    """Free the pool slots that ended runs still hold; return how many."""
+    freed = 0
+    with dg.DagsterInstance.from_config(str(prepare_instance(home))) as instance:
+        storage = instance.event_log_storage
+        if not storage.supports_global_concurrency_limits:
+            return 0
+        for pool in storage.get_concurrency_keys():
+            info = storage.get_concurrency_info(pool)
+            for run_id in {slot.run_id for slot in info.claimed_slots}:
+                run = instance.get_run_by_id(run_id)
+                if run is None or run.is_finished:
+                    freed += sum(slot.run_id == run_id for slot in info.claimed_slots)
+                    storage.free_concurrency_slots_for_run(run_id)
+    return freed
