@@ -310,6 +310,14 @@ class Policy(BaseModel):
         description="Thresholds per rule, e.g. `R1: {threshold: 0.21}`.",
     )
 
+    def thresholds(self) -> dict[str, float]:
+        """Return the bounds that the gates take from the policy."""
+        return {
+            "maximum_shrinkage": self.maximum_shrinkage,
+            "maximum_quarantine_rate": self.maximum_quarantine_rate,
+            "maximum_unmapped_rate": self.maximum_unmapped_rate,
+        }
+
 
 Model = TypeVar("Model", bound=BaseModel)
 Origin = Literal["default", "policy.yaml", "environment"]

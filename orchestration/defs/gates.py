@@ -69,7 +69,7 @@ def _gate(gate: str) -> dg.AssetChecksDefinition:
             result = run_gate(
                 gate,
                 warehouse,
-                policy=settings.policy,
+                thresholds=settings.policy.thresholds(),
                 baseline=_baseline(settings.home, gate),
             )
             failed = sum(not row["success"] for row in result.results)
