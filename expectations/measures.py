@@ -28,7 +28,7 @@ _RAW_EXTRA = {
     "applications": """
         avg(case when candidate_id is null then 1.0 else 0.0 end)
             as missing_candidate_rate,
-        date_diff('day', quantile_disc(applied_at, 0.995), max(applied_at))
+        date_diff('day', quantile_disc(applied_at, 0.98), max(applied_at))
             as newest_gap_days
     """,
     "ratings": """
@@ -58,7 +58,7 @@ _MARTS = {
                     where terminal_at is not null and terminal_kind <> 'hired'
                     group by cast(terminal_at as date)
                 )
-                having count(*) >= 30
+                having sum(n_ended) >= 30
             ) as busiest_day_rate
         from marts.fct_applications
     """,

@@ -167,6 +167,7 @@ def marts_fct_applications() -> gx.ExpectationSuite:
             "busiest_day_rate", None, 0.5,
             "No single day ends half of all applications: a bulk close is not a"
             " decision of that day.",
+            severity="warning",
         ),
         _between(
             "shrinkage", None, _parameter("maximum_shrinkage"),

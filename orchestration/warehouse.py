@@ -85,8 +85,9 @@ class DuckDBWarehouse:
             "select count(*) from information_schema.tables"
             " where table_schema = ? and table_name = ?",
             [schema or "main", name],
-        ).fetchone()
-        return bool(found and found[0])
+        ).fetchall()
+        # A result that is not read to its end blocks the connection.
+        return bool(found[0][0])
 
     def close(self) -> None:
         """Close the connection."""
