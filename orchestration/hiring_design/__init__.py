@@ -1,0 +1,1 @@
+"""Hiring design as data: rubrics and the scales their ratings are read by."""

@@ -1,0 +1,447 @@
+"""Inbox to raw: one immutable Parquet file per landed file, nothing lost."""
+
+import datetime as dt
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestration.landing.contract import ENTITIES, LINEAGE, Entity
+from orchestration.landing.identity import (
+    load_key,
+    pseudonymise,
+    write_restricted,
+)
+from orchestration.landing.parse import (
+    PARSER_VERSION,
+    Parsed,
+    Problem,
+    RefusedFileError,
+    parse,
+)
+from orchestration.landing.store import Landed, arrivals, land, stamp
+from orchestration.settings import Home, Sources
+
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()), ("entity", pa.string()), ("file", pa.string()),
+        ("line", pa.int64()), ("column_name", pa.string()), ("code", pa.string()),
+    ]
+)  # fmt: skip
+MESSAGES = {
+    "ragged_row": "the row has more or fewer fields than the header",
+    "malformed_json": "the line is no JSON object",
+    "missing_value": "a required value is missing",
+    "bad_timestamp": "not a timestamp in ISO-8601",
+    "bad_date": "not a date in ISO form",
+    "bad_number": "not a number",
+    "bad_boolean": "not one of true, false, yes, no, 1, 0",
+    "unknown_value": "not one of the values the contract allows",
+    "implausible_date": "outside 1970 to 2100",
+    "too_long": "the field is longer than 2 MB",
+    "control_character": "the field holds a NUL character",
+}
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One landed file as raw."""
+
+    source: str
+    entity: str
+    name: str
+    sha256: str
+    path: Path
+    rows_in: int
+    accepted: int
+    duplicates: int
+    quarantined: int
+    last_event_on: dt.date | None
+    extracted_on: dt.date | None
+    warnings: tuple[str, ...]
+    from_cache: bool
+
+    @property
+    def refused(self) -> Path:
+        """The quarantined rows of the file: code, line and column, no values."""
+        return self.path.with_suffix(".refused.parquet")
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """What an inbox came to."""
+
+    home: Home
+    files: tuple[RawFile, ...]
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+
+    @cached_property
+    def paths(self) -> dict[str, list[Path]]:
+        """Raw files by entity; an empty typed one where nothing was delivered."""
+        return {
+            name: [file.path for file in self.files if file.entity == name]
+            or [_empty(self.home, entity)]
+            for name, entity in ENTITIES.items()
+        }
+
+    @cached_property
+    def quarantined(self) -> Counter[tuple[str, str, str]]:
+        """Rows refused at landing by source, entity and code."""
+        rows = self.quarantine_table().to_pylist()
+        return Counter((row["source"], row["entity"], row["code"]) for row in rows)
+
+    def files_table(self) -> pa.Table:
+        """Return one row per raw file with its row counts."""
+        schema = pa.schema(
+            [
+                ("source", pa.string()), ("entity", pa.string()), ("file", pa.string()),
+                ("rows_in", pa.int64()), ("accepted", pa.int64()),
+                ("duplicates", pa.int64()), ("quarantined", pa.int64()),
+                ("last_event_on", pa.date32()), ("extracted_on", pa.date32()),
+            ]
+        )  # fmt: skip
+        rows = [{**asdict(file), "file": file.name} for file in self.files]
+        return pa.Table.from_pylist(
+            [{name: row[name] for name in schema.names} for row in rows], schema=schema
+        )
+
+    def quarantine_table(self) -> pa.Table:
+        """Return one row per row refused at landing: code and place, no value."""
+        tables = [pq.read_table(f.refused) for f in self.files if f.quarantined]
+        return pa.concat_tables(tables) if tables else QUARANTINE_SCHEMA.empty_table()
+
+
+@dataclass
+class CheckReport:
+    """What `calibrant check` found."""
+
+    files: list[RawFile]
+    problems: list[Problem]
+    warnings: list[str]
+    quarantined: Counter[tuple[str, str, str]]
+    proposals: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return {
+            "files": [
+                {
+                    "file": file.name,
+                    "rows_in": file.rows_in,
+                    "accepted": file.accepted,
+                    "duplicates": file.duplicates,
+                    "quarantined": file.quarantined,
+                }
+                for file in self.files
+            ],
+            "problems": [asdict(problem) for problem in self.problems],
+            "warnings": self.warnings,
+            "quarantined": [
+                {"source": s, "entity": e, "code": c, "rows": n}
+                for (s, e, c), n in sorted(self.quarantined.items())
+            ],
+            "proposals": self.proposals,
+        }
+
+    def to_text(self) -> str:
+        """Return the report for a person."""
+        import yaml
+
+        lines = [
+            f"{file.name:<44}{file.rows_in:>10,} rows  {file.accepted:>10,} accepted"
+            f"  {file.duplicates:>6,} duplicates  {file.quarantined:>6,} quarantined"
+            for file in self.files
+        ]
+        lines += [
+            f"  {source}/{entity}: {n:,} rows {code}: {MESSAGES.get(code, code)}"
+            for (source, entity, code), n in sorted(self.quarantined.items())
+        ]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        lines += [f"PROBLEM  {problem}" for problem in self.problems]
+        if self.proposals:
+            lines += ["", "Proposed for sources.yaml (look it over, then paste):", ""]
+            lines.append(
+                yaml.safe_dump({"sources": self.proposals}, sort_keys=False).rstrip()
+            )
+        if not self.problems:
+            lines += ["", "The inbox can be run: calibrant run"]
+        return "\n".join(lines)
+
+
+def ingest(home: Home, sources: Sources, *, progress: Callable[[str], None]) -> Ingest:
+    """Land what the inbox holds, parse what is new, and return all of it as raw.
+
+    Running it again on the same inbox changes nothing and reads only file stamps.
+    A file that cannot be read is a problem; its rows are not in the result.
+    """
+    taken, problems, warnings = arrivals(home)
+    known = sorted({file.source for file in taken} | set(sources.sources))
+    stamps_path = home.landing / "stamps.json"
+    hashes: dict[str, str] = (
+        json.loads(stamps_path.read_text()) if stamps_path.is_file() else {}
+    )
+    seen: dict[str, str] = {}
+    files: list[RawFile] = []
+    for file in taken:
+        landed = land(home, file, hashes)
+        seen[stamp(file.path)] = landed.sha256
+        try:
+            raw = _raw_file(home, sources, landed, known)
+        except RefusedFileError as error:
+            problems.append(error.problem)
+            continue
+        files.append(raw)
+        if not raw.from_cache:
+            progress(f"{raw.name}: {raw.rows_in:,} rows")
+    if seen != hashes and home.landing.is_dir():
+        stamps_path.write_text(json.dumps(seen, indent=0, sort_keys=True))
+    warnings += [warning for file in files for warning in file.warnings]
+    warnings += _undeclared_scales(files, sources)
+    return Ingest(home, tuple(files), tuple(problems), tuple(warnings))
+
+
+def check(home: Home, sources: Sources) -> CheckReport:
+    """Validate an inbox without writing anything into the home.
+
+    Proposes stage, round and scale mappings from what the files hold.
+    """
+    with tempfile.TemporaryDirectory(prefix="calibrant-check-") as folder:
+        scratch = Home(Path(folder))
+        scratch.root.mkdir(exist_ok=True)
+        scratch.inbox.symlink_to(home.inbox)
+        found = ingest(scratch, sources, progress=lambda _: None)
+        return CheckReport(
+            files=list(found.files),
+            problems=list(found.problems),
+            warnings=list(found.warnings),
+            quarantined=found.quarantined,
+            proposals=_proposals(found, sources),
+        )
+
+
+def _raw_file(
+    home: Home, sources: Sources, landed: Landed, known: Sequence[str]
+) -> RawFile:
+    """The raw file of a landed one; parsed only where it has not been before."""
+    file = landed.arrived
+    entity = ENTITIES[file.entity]
+    config = sources.of(file.source)
+    reading = json.dumps(
+        [config.model_dump(), list(known), file.name, PARSER_VERSION],
+        sort_keys=True, default=str,
+    )  # fmt: skip
+    parser = hashlib.sha256(reading.encode()).hexdigest()[:8]
+    folder = home.raw / file.source / file.entity
+    path = folder / f"{landed.sha256[:16]}-{parser}.parquet"
+    about_path = path.with_suffix(".json")
+    from_cache = about_path.is_file()
+    if from_cache:
+        about = json.loads(about_path.read_text())
+    else:
+        parsed = _write_raw(home, landed, entity, known, sources, path)
+        about = {**asdict(parsed), "last_event_on": _text(parsed.last_event_on)}
+        # Written last: a raw file without it is a leftover and made again.
+        _write_text(about_path, json.dumps(about, sort_keys=True))
+    last = about["last_event_on"]
+    return RawFile(
+        source=file.source,
+        entity=file.entity,
+        name=file.name,
+        sha256=landed.sha256,
+        path=path,
+        rows_in=about["rows_in"],
+        accepted=about["accepted"],
+        duplicates=about["duplicates"],
+        quarantined=about["quarantined"],
+        last_event_on=dt.date.fromisoformat(last) if last else None,
+        extracted_on=file.extracted_on,
+        warnings=tuple(about["warnings"]),
+        from_cache=from_cache,
+    )
+
+
+def _write_raw(
+    home: Home,
+    landed: Landed,
+    entity: Entity,
+    known: Sequence[str],
+    sources: Sources,
+    path: Path,
+) -> Parsed:
+    """Parse one landed file and write raw, restricted and quarantine."""
+    file = landed.arrived
+    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
+        connection = duckdb.connect(str(Path(folder) / "parse.duckdb"))
+        connection.execute("set memory_limit = '1500MB'; set threads = 2")
+        try:
+            parsed = parse(
+                landed.path,
+                name=file.name,
+                form=file.form,
+                entity=entity,
+                source=file.source,
+                known_sources=known,
+                config=sources.of(file.source),
+                extracted_on=file.extracted_on,
+                connection=connection,
+            )
+            pseudonymise(connection, entity, load_key(home))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_typed(connection, entity, path)
+            restricted = home.restricted / entity.name / path.name
+            write_restricted(connection, entity, restricted)
+            if parsed.quarantined:
+                _write_refused(connection, home, file.source, entity, file.name, path)
+        finally:
+            connection.close()
+    return parsed
+
+
+def _write_typed(
+    connection: duckdb.DuckDBPyConnection, entity: Entity, path: Path
+) -> None:
+    """Write `typed` in the schema of raw, with people as pseudonyms."""
+    joins, columns = [], []
+    for place, column in enumerate(entity.raw_columns):
+        name = f'"{column.name}"'
+        if column.kind == "person":
+            joins.append(f"left join people p{place} on p{place}.native = t.{name}")
+            columns.append(f"p{place}.pseudonym as {name}")
+        else:
+            columns.append(f"t.{name}")
+    lineage = ", ".join(f"t.{name}" for name in LINEAGE)
+    result = connection.sql(
+        f"select {', '.join(columns)}, {lineage} from typed t {' '.join(joins)}"
+        " order by t._line"
+    )
+    temporary = path.with_name(f".{path.name}.tmp")
+    with pq.ParquetWriter(temporary, entity.raw_schema, compression="zstd") as writer:
+        for batch in result.to_arrow_reader(200_000):
+            table = pa.Table.from_batches([batch])
+            writer.write_table(table.cast(entity.raw_schema))
+    temporary.replace(path)
+
+
+def _write_refused(
+    connection: duckdb.DuckDBPyConnection,
+    home: Home,
+    source: str,
+    entity: Entity,
+    name: str,
+    path: Path,
+) -> None:
+    """Places and codes go to quarantine; the rows themselves to `restricted/`."""
+    refused = connection.sql(
+        "select line, column_name, code, row_text from refused order by line"
+    ).to_arrow_table()
+    n = refused.num_rows
+    places = pa.table(
+        {
+            "source": pa.array([source] * n),
+            "entity": pa.array([entity.name] * n),
+            "file": pa.array([name] * n),
+            "line": refused["line"],
+            "column_name": refused["column_name"],
+            "code": refused["code"],
+        }
+    ).cast(QUARANTINE_SCHEMA)
+    pq.write_table(places, path.with_suffix(".refused.parquet"), compression="zstd")
+    public = home.quarantine / source / entity.name / path.name
+    public.parent.mkdir(parents=True, exist_ok=True)
+    messages = [MESSAGES.get(code, code) for code in places["code"].to_pylist()]
+    with_messages = places.append_column("message", pa.array(messages, pa.string()))
+    pq.write_table(with_messages, public, compression="zstd")
+    kept = home.restricted / "quarantine" / path.name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(refused, kept, compression="zstd")
+    kept.chmod(0o600)
+
+
+def _empty(home: Home, entity: Entity) -> Path:
+    """A typed Parquet file without rows."""
+    path = home.raw / "empty" / f"{entity.name}-{PARSER_VERSION}.parquet"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        pq.write_table(entity.raw_schema.empty_table(), temporary)
+        temporary.replace(path)
+    return path
+
+
+def _undeclared_scales(files: Sequence[RawFile], sources: Sources) -> list[str]:
+    """Sources whose ratings have no declared scale: integers are taken as they are."""
+    return [
+        f"{source}: no scale is declared in sources.yaml; plain numbers are taken as"
+        " they stand unless a scorecard names a rubric"
+        for source in sorted({f.source for f in files if f.entity == "ratings"})
+        if not sources.of(source).scale
+    ]
+
+
+def _proposals(found: Ingest, sources: Sources) -> dict[str, dict[str, Any]]:
+    """Mappings a person may want to declare, by source."""
+    proposals: dict[str, dict[str, Any]] = {}
+    for file in found.files:
+        config = sources.of(file.source)
+        proposal = proposals.setdefault(file.source, {})
+        if file.entity == "ratings" and not config.scale:
+            spellings = _distinct(file.path, "rating", 50)
+            numbers = sorted(float(s) for s in spellings if _is_number(s))
+            words = [s for s in spellings if not _is_number(s)]
+            proposal["scale"] = {
+                **{f"{n:g}": n for n in numbers},
+                **{word: None for word in words},
+            }
+        if file.entity == "stage_events" and not config.stages:
+            stages = _distinct(file.path, "stage", 40)
+            proposal["stages"] = {s: _slug(s) for s in stages if s != _slug(s)}
+        if file.entity == "scorecards" and not config.rounds:
+            rounds = _distinct(file.path, "round", 40)
+            proposal["rounds"] = {s: _slug(s) for s in rounds if s != _slug(s)}
+    return {
+        source: {name: value for name, value in proposal.items() if value}
+        for source, proposal in proposals.items()
+        if any(proposal.values())
+    }
+
+
+def _distinct(path: Path, column: str, most: int) -> list[str]:
+    """Distinct values in the order of first appearance."""
+    rows = duckdb.execute(
+        f'select "{column}" from read_parquet(?) where "{column}" is not null'
+        " group by 1 order by min(_line) limit ?",
+        [str(path), most],
+    ).fetchall()
+    return [str(row[0]) for row in rows]
+
+
+def _slug(text: str) -> str:
+    return "_".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(date: dt.date | None) -> str | None:
+    return date.isoformat() if date else None
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
