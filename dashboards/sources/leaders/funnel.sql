@@ -1,0 +1,27 @@
+select
+    role_family || ' × ' || source as slice,
+    basis,
+    window_id,
+    window_kind,
+    window_label,
+    cast(window_start as varchar) as starts_on,
+    readable(stage) as stage,
+    stage_order,
+    status,
+    status_reason,
+    estimate,
+    ci_low,
+    ci_high,
+    as_count(n, status) as n,
+    as_percent(estimate, status) as advanced,
+    percent_range(ci_low, ci_high) as interval,
+    as_percent(aj_reject_h, status) as rejected,
+    as_percent(aj_withdraw_h, status) as withdrew,
+    as_count(open, status) as still_open,
+    as_percent(maturity, status) as observed_long_enough,
+    as_days(km_median_days, status) as median_days,
+    days_range(km_median_days_ci_low, km_median_days_ci_high) as median_days_interval,
+    as_days(p85_days, status) as p85_days,
+    as_count(horizon_days, status) as horizon_days
+from funnel
+order by slice, basis, starts_on, stage_order

@@ -1,0 +1,3 @@
+select distinct readable(stage) as stage, stage_order
+from funnel
+order by stage_order

@@ -1,0 +1,26 @@
+select
+    role_family || ' × ' || source as slice,
+    pooled(role_family, 'all roles') as role,
+    pooled(source, 'all channels') as channel,
+    role_family = 'all' as is_all_roles,
+    source = 'all' as is_all_channels,
+    window_id,
+    window_kind,
+    window_label,
+    cast(window_start as varchar) as starts_on,
+    status,
+    status_reason,
+    estimate,
+    ci_low,
+    ci_high,
+    as_count(n, status) as n,
+    as_percent(estimate, status) as accepted_share,
+    percent_range(ci_low, ci_high) as interval,
+    as_count(extended, status) as extended,
+    as_count(accepted, status) as accepted,
+    as_count(declined, status) as declined,
+    as_count(pending, status) as pending,
+    as_days(median_days_to_resolve, status) as median_days_to_resolve,
+    coalesce(top_decline_reason, '–') as top_decline_reason
+from offer_acceptance
+order by slice, starts_on

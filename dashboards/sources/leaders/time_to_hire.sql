@@ -1,0 +1,19 @@
+select
+    measure,
+    role_family || ' × ' || source as slice,
+    window_id,
+    window_kind,
+    window_label,
+    cast(window_start as varchar) as starts_on,
+    status,
+    status_reason,
+    estimate,
+    ci_low,
+    ci_high,
+    as_count(n, status) as n,
+    as_days(estimate, status) as median_days,
+    days_range(ci_low, ci_high) as interval,
+    as_days(p85_days, status) as p85_days,
+    as_count(n_open, status) as still_open
+from time_to_hire
+order by measure, slice, starts_on

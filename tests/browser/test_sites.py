@@ -1,0 +1,245 @@
+"""What a reader of the two sites sees, and what their files may hold."""
+
+import csv
+import gzip
+import re
+
+import duckdb
+import pytest
+from playwright.sync_api import Page, expect
+
+TABLE = "article table:visible"
+
+
+def _rows(site, query):
+    with duckdb.connect() as warehouse:
+        for parquet in site.published.glob("*.parquet"):
+            warehouse.read_parquet(str(parquet)).create_view(parquet.stem)
+        return warehouse.sql(query).fetchall()
+
+
+def _close(page: Page) -> None:
+    page.context.close()
+
+
+def _choose(page: Page, dropdown: str, option: str) -> None:
+    page.get_by_role("combobox", name=dropdown).locator("visible=true").click()
+    page.get_by_role("option").get_by_text(option, exact=True).click()
+
+
+def test_no_page_complains_asks_outside_or_runs_what_data_say(audience, visits):
+    """A script in the data would open a dialog; an unpatched engine asks outside."""
+    for visit in visits[audience]:
+        assert visit.watched.complaints == [], visit.path
+        assert visit.watched.outside == [], visit.path
+        assert visit.watched.dialogs == [], visit.path
+
+
+def test_headlines_stand_in_the_page_without_javascript(site):
+    for path in site.paths:
+        page, _ = site.open(path, java_script_enabled=False)
+
+        headline = page.get_by_test_id("headline").first
+        expect(headline).to_be_visible()
+        assert len(headline.inner_text()) > 20, path
+        _close(page)
+
+
+def test_the_funnel_headline_states_the_published_number(leaders):
+    [(estimate, n)] = _rows(
+        leaders,
+        "select estimate, n from funnel where basis = 'cohort'"
+        " and window_kind = 'year' and role_family = 'all' and source = 'all'"
+        " and estimate is not null order by window_start desc, estimate limit 1",
+    )
+    page, _ = leaders.open("funnel/")
+
+    headline = page.get_by_test_id("headline")
+    expect(headline).to_contain_text(f"{100 * estimate:.1f} %")
+    expect(headline).to_contain_text(f"n = {n:,}")
+    _close(page)
+
+
+def test_the_committee_sees_every_published_recommendation(committee):
+    ids = _rows(
+        committee,
+        "select recommendation_id from rubric_recommendations"
+        " where recommendation_id <> 'none'",
+    )
+    page, _ = committee.open("")
+
+    expect(page.locator("article.recommendation")).to_have_count(len(ids))
+    text = page.locator("article.recommendation").all_text_contents()
+    for (recommendation_id,) in ids:
+        assert any(recommendation_id in card for card in text)
+    _close(page)
+
+
+def test_a_dropdown_shows_the_published_rows_of_its_slice(leaders):
+    role = _rows(
+        leaders,
+        "select min(role_family) from funnel where role_family <> 'all'"
+        " and source = 'all' and window_kind = 'year' and basis = 'cohort'",
+    )[0][0]
+    newest = _rows(
+        leaders,
+        "select stage, n, estimate from funnel where basis = 'cohort'"
+        f" and window_kind = 'year' and role_family = $${role}$$ and source = 'all'"
+        " and window_start = (select max(window_start) from funnel"
+        " where window_kind = 'year') order by stage_order",
+    )
+    page, watched = leaders.open("funnel/")
+
+    _choose(page, "Role and channel", f"{role} · all channels")
+
+    rows = page.locator(TABLE).first.locator("tr:has(td)")
+    expect(rows).to_have_count(len(newest))
+    for row, (stage, n, estimate) in zip(rows.all(), newest, strict=True):
+        expect(row).to_contain_text(stage.replace("_", " "))
+        if n is None:
+            expect(row).to_contain_text("suppressed")
+        else:
+            expect(row).to_contain_text(f"{n:,}")
+        if estimate is not None:
+            expect(row).to_contain_text(f"{100 * estimate:.1f} %")
+    assert watched.complaints == []
+    _close(page)
+
+
+def test_selectors_offer_every_published_slice_and_no_other(leaders):
+    published = _rows(leaders, "select distinct role_family from bottlenecks")
+    page, _ = leaders.open("bottlenecks/")
+
+    page.get_by_role("combobox", name="Role").locator("visible=true").click()
+    offered = page.get_by_role("option")
+
+    expect(offered.first).to_be_visible()
+    # Longer lists are drawn in part: what is drawn must be published.
+    names = {"all roles" if role == "all" else role for (role,) in published}
+    assert {text.strip() for text in offered.all_inner_texts()} <= names
+    _close(page)
+
+
+def test_a_missing_number_is_a_word_and_never_zero(leaders):
+    rows = _rows(
+        leaders,
+        "select stage, status from funnel where basis = 'cohort' and source = 'all'"
+        " and role_family = 'all' and window_kind = 'quarter' and not is_closed"
+        " order by stage_order",
+    )
+    if not rows:
+        pytest.skip("this generation ends with a closed quarter")
+    page, _ = leaders.open("funnel/")
+
+    cell = page.locator(TABLE).nth(1).locator("tr:has(td)").last
+    expect(cell).to_contain_text(re.compile("not enough data|suppressed"))
+    _close(page)
+
+
+def test_a_table_downloads_as_csv_with_its_rows(leaders, tmp_path):
+    page, _ = leaders.open("method/")
+    table = page.locator(".table-container:visible").first
+    table.hover()
+
+    with page.expect_download() as download:
+        table.get_by_role("button", name="Download").click()
+    path = tmp_path / "gates.csv"
+    download.value.save_as(path)
+
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    published = _rows(leaders, "select count(*) from gates")[0][0]
+    assert len(rows) == published
+    assert {"gate", "suite", "result"} <= set(rows[0])
+    _close(page)
+
+
+def _luminance(color: str) -> float:
+    channels = [int(float(part)) / 255 for part in re.findall(r"[\d.]+", color)[:3]]
+    linear = [
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in channels
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_is_readable_in_light_and_dark(leaders, theme):
+    """WCAG AA asks 4.5 of text; the theme follows the reader's system."""
+    page, _ = leaders.open("funnel/", color_scheme=theme)
+    read = "element => getComputedStyle(element)"
+    page_color = page.locator("body").evaluate(f"{read}.backgroundColor")
+
+    assert (_luminance(page_color) > 0.5) == (theme == "light")
+    for selector in ("article h1", TABLE + " td", "footer", "[data-testid=headline] p"):
+        color = page.locator(selector).first.evaluate(f"{read}.color")
+        assert _contrast(color, page_color) >= 4.5, selector
+    _close(page)
+
+
+def test_no_page_scrolls_sideways_on_a_phone(audience, visits):
+    for visit in visits[audience]:
+        assert visit.phone_width <= 390, visit.path
+
+
+def test_controls_and_charts_have_names(audience, visits):
+    for visit in visits[audience]:
+        assert visit.nameless == [], visit.path
+
+
+def test_every_page_forbids_scripts_that_are_not_its_own(site):
+    for page in site.folder.rglob("*.html"):
+        html = page.read_text(encoding="utf-8")
+
+        policy = html.index('http-equiv="Content-Security-Policy"')
+        assert policy < html.index("<script"), page
+        assert "'unsafe-inline'" not in html[policy:].split("style-src")[0], page
+
+
+def test_a_site_carries_at_most_two_megabytes_of_data(site):
+    sizes = [
+        path.stat().st_size
+        for folder in ("data", "api")
+        for path in (site.folder / folder).rglob("*")
+        if path.is_file()
+    ]
+
+    assert 0 < sum(sizes) <= 2_000_000
+
+
+def _contents(path):
+    content = path.read_bytes()
+    return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+
+
+def test_no_planted_person_is_in_any_downloadable_byte(site, built_sites):
+    """A static site ships its data: what is not shown can still be downloaded."""
+    forbidden = [token.encode() for token in built_sites.forbidden[site.audience]]
+    assert forbidden
+
+    for path in site.folder.rglob("*"):
+        if path.is_file():
+            content = _contents(path)
+            found = [token for token in forbidden if token in content]
+            assert found == [], path
+
+
+def test_leaders_have_no_page_or_table_of_the_committee(leaders, committee):
+    own = {path for path in committee.paths if path} - {"method/"}
+
+    assert own
+    assert not own & set(leaders.paths)
+    names = {path.stem for path in (leaders.folder / "data").rglob("*.parquet")}
+    assert not names & {"interviewers", "parity", "reliability", "recommendations"}
+
+
+def test_injected_text_is_shown_as_text(visits, built_sites):
+    texts = [visit.text for seen in visits.values() for visit in seen]
+
+    for injection in built_sites.injections:
+        assert any(injection in text for text in texts), injection
