@@ -20,6 +20,7 @@ from orchestration.publishing.generation import PROJECT
 
 DBT_PROJECT = PROJECT / "dbt_project"
 MANIFEST = DBT_PROJECT / "target" / "manifest.json"
+WAREHOUSE_NAME = "warehouse.duckdb"
 _STAMP = DBT_PROJECT / "target" / "calibrant-stamp"
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
@@ -89,7 +90,7 @@ def build(
     select : str
         A dbt selection, e.g. `path:models/reports`.
     warehouse : Path
-        The DuckDB file; created where it is missing.
+        The DuckDB file, called `warehouse.duckdb`; created where it is missing.
     target : Path
         Folder for dbt's artefacts.
     exclude_resource_types : sequence of str
@@ -149,8 +150,10 @@ def _parsed() -> Any:
     from dbt.cli.main import dbtRunner
 
     refuse_unknown_dbt()
-    # A fixed path: dbt parses anew whenever the profile differs from the last one.
-    with _environment(CALIBRANT_WAREHOUSE=":memory:"), _quiet():
+    # A fixed path, because dbt parses anew whenever the profile differs from the last
+    # one; and its stem is the database's name, which the manifest records.
+    nowhere = str(MANIFEST.with_name(WAREHOUSE_NAME))
+    with _environment(CALIBRANT_WAREHOUSE=nowhere), _quiet():
         outcome = dbtRunner().invoke(
             ["parse", "--target-path", str(MANIFEST.parent), *_COMMON]
         )

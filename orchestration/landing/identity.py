@@ -48,7 +48,7 @@ def pseudonymise(
         )
         return
     union = " union ".join(
-        f'select "{name}" as native from typed where "{name}" is not null'
+        f'select distinct "{name}" as native from typed where "{name}" is not null'
         for name in columns
     )
     natives = connection.sql(union).to_arrow_table()["native"].to_pylist()

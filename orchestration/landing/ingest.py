@@ -297,7 +297,7 @@ def _write_raw(
             )
             pseudonymise(connection, entity, load_key(home))
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_typed(connection, entity, path)
+            _write_typed(connection, entity, path, accepted=parsed.accepted)
             restricted = home.restricted / entity.name / path.name
             write_restricted(connection, entity, restricted)
             if parsed.quarantined:
@@ -308,7 +308,7 @@ def _write_raw(
 
 
 def _write_typed(
-    connection: duckdb.DuckDBPyConnection, entity: Entity, path: Path
+    connection: duckdb.DuckDBPyConnection, entity: Entity, path: Path, *, accepted: int
 ) -> None:
     """Write `typed` in the schema of raw, with people as pseudonyms."""
     joins, columns = [], []
@@ -325,10 +325,14 @@ def _write_typed(
         " order by t._line"
     )
     temporary = path.with_name(f".{path.name}.tmp")
+    written = 0
     with pq.ParquetWriter(temporary, entity.raw_schema, compression="zstd") as writer:
         for batch in result.to_arrow_reader(200_000):
             table = pa.Table.from_batches([batch])
             writer.write_table(table.cast(entity.raw_schema))
+            written += batch.num_rows
+    if written != accepted:
+        raise AssertionError(f"{path}: {accepted} rows accepted, {written} written")
     temporary.replace(path)
 
 

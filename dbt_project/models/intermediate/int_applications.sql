@@ -1,0 +1,187 @@
+with applications as (
+
+    select * from {{ ref('stg_applications') }}
+
+),
+
+events as (
+
+    select * from {{ ref('stg_application_events') }}
+
+),
+
+jobs as (
+
+    select * from {{ ref('stg_jobs') }}
+
+),
+
+offers as (
+
+    select * from {{ ref('stg_offers') }}
+
+),
+
+read_applications as (
+
+    select
+        *,
+        applied_at < {{ as_of_end() }} as is_read
+    from applications
+
+),
+
+events_until_as_of as (
+
+    select
+        application_id,
+        occurred_at,
+        kind,
+        reason_group
+    from events
+    where occurred_at < {{ as_of_end() }} and kind <> 'transferred'
+
+),
+
+events_with_next as (
+
+    select
+        *,
+        lead(kind) over (
+            partition by application_id order by occurred_at asc, kind asc
+        ) as next_kind,
+        lead(occurred_at) over (
+            partition by application_id order by occurred_at asc, kind asc
+        ) as next_at
+    from events_until_as_of
+
+),
+
+-- A reversal within the policy's days continues the episode: the ending never was.
+lasting_endings as (
+
+    select
+        application_id,
+        occurred_at,
+        kind,
+        reason_group,
+        row_number() over (
+            partition by application_id order by occurred_at asc, kind asc
+        ) as ending_number
+    from events_with_next
+    where
+        kind in ('rejected', 'withdrawn', 'hired')
+        and not (
+            coalesce(next_kind, '') in ('unrejected', 'reopened', 'unhired')
+            and next_at < occurred_at
+            + interval '{{ var("policy").reversal_days }}' day
+        )
+
+),
+
+first_endings as (
+
+    select * from lasting_endings where ending_number = 1
+
+),
+
+applications_with_events as (
+
+    select distinct application_id from events_until_as_of
+
+),
+
+accepted_offers as (
+
+    select
+        application_id,
+        min(extended_at) as first_offer_at,
+        min(case when status = 'accepted' then resolved_at end) as offer_accepted_at
+    from offers
+    where extended_at < {{ as_of_end() }}
+    group by application_id
+
+),
+
+ended as (
+
+    select
+        read_applications.*,
+        case
+            when first_endings.kind is not null then first_endings.kind
+            when applications_with_events.application_id is not null then null
+            when read_applications.status = 'active' then null
+            when
+                coalesce(read_applications.closed_at, read_applications.updated_at)
+                >= {{ as_of_end() }}
+                then null
+            else read_applications.status
+        end as ending,
+        coalesce(
+            first_endings.occurred_at,
+            read_applications.closed_at,
+            read_applications.updated_at
+        ) as ended_at,
+        lower(
+            coalesce(first_endings.reason_group, read_applications.close_reason, '')
+        ) as ending_reason
+    from read_applications
+    left join first_endings
+        on read_applications.application_id = first_endings.application_id
+    left join applications_with_events
+        on read_applications.application_id = applications_with_events.application_id
+    where read_applications.is_read
+
+),
+
+final as (
+
+    select
+        ended.application_id,
+        ended.candidate_id,
+        ended.job_id,
+        coalesce(
+            jobs.role_family,
+            {% for source, family in var('role_families').items() -%}
+                case when ended._source = '{{ source }}' then '{{ family }}' end,
+            {% endfor -%}
+            'unspecified'
+        ) as role_family,
+        jobs.department,
+        jobs.level,
+        coalesce(ended.source, 'unspecified') as source,
+        ended.applied_at,
+        case
+            when
+                ended.ending = 'rejected'
+                and ended.ending_reason in (
+                    {% for reason in var('closed_no_decision_reasons') -%}
+                        '{{ reason }}'{% if not loop.last %}, {% endif %}
+                    {%- endfor %}
+                )
+                then 'closed_no_decision'
+            else ended.ending
+        end as terminal_kind,
+        -- An ending before the application is a clock of another system.
+        case
+            when ended.ending is not null
+                then greatest(ended.ended_at, ended.applied_at)
+        end as terminal_at,
+        ended.ending is null as is_open,
+        accepted_offers.first_offer_at,
+        accepted_offers.offer_accepted_at,
+        case when ended.ending = 'hired' then ended.ended_at end as hired_at,
+        row_number() over (
+            partition by
+                ended.candidate_id,
+                coalesce(jobs.role_family, 'unspecified')
+            order by ended.applied_at asc, ended.application_id asc
+        ) as episode_number
+    from ended
+    left join jobs on ended.job_id = jobs.job_id
+    left join accepted_offers
+        on ended.application_id = accepted_offers.application_id
+
+)
+
+select * from final

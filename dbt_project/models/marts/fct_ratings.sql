@@ -1,0 +1,83 @@
+with ratings as (
+
+    select * from {{ ref('int_ratings') }}
+
+),
+
+given as (
+
+    select * from ratings where rating_state = 'given'
+
+),
+
+-- Where a rating was changed, the last version before the debrief is the independent
+-- one; the later ones are counted.
+versions as (
+
+    select
+        *,
+        count(*) over (
+            partition by scorecard_id, competency, question_id
+        ) as n_versions,
+        bool_or(has_debrief and version_at > debrief_at) over (
+            partition by scorecard_id, competency, question_id
+        ) as has_late_version,
+        row_number() over (
+            partition by scorecard_id, competency, question_id
+            order by
+                case when has_debrief and version_at > debrief_at then 1 else 0 end asc,
+                version_at desc,
+                _line desc
+        ) as version_rank
+    from given
+
+),
+
+plain_scales as (
+
+    select
+        scale_id,
+        min(rating_value) as plain_min,
+        max(rating_value) as plain_max,
+        count(distinct rating_value) as plain_levels
+    from given
+    where scale_min is null
+    group by scale_id
+
+),
+
+final as (
+
+    select
+        versions.scorecard_id,
+        versions.competency,
+        versions.question_id,
+        versions.application_id,
+        versions.candidate_id,
+        versions.interviewer_id,
+        versions.role_family,
+        versions.round,
+        versions.rubric_id,
+        versions.rubric_version,
+        versions.scale_id,
+        coalesce(versions.scale_min, plain_scales.plain_min) as scale_min,
+        coalesce(versions.scale_max, plain_scales.plain_max) as scale_max,
+        cast(coalesce(versions.n_levels, plain_scales.plain_levels) as bigint)
+            as n_levels,
+        versions.rating_value,
+        versions.submitted_at,
+        versions.is_shadow,
+        versions.has_debrief,
+        not (versions.has_debrief and versions.version_at > versions.debrief_at)
+            as is_independent,
+        cast(versions.n_versions as bigint) as n_versions,
+        versions.has_late_version and versions.n_versions > 1
+            as was_changed_after_debrief,
+        versions.has_evidence
+    from versions
+    left join plain_scales on versions.scale_id = plain_scales.scale_id
+    where versions.version_rank = 1
+
+)
+
+select * from final

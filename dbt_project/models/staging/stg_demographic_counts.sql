@@ -1,0 +1,1 @@
+{{ newest('demographic_counts') }}

@@ -1,0 +1,1 @@
+{{ newest('interview_panel') }}

@@ -1,0 +1,1 @@
+{{ newest('interviewer_capacity') }}
