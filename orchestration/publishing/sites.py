@@ -171,7 +171,7 @@ def _assemble(audience: str, published: Path, work: Path) -> Path:
     project.mkdir(parents=True)
     for name in ("package.json", "evidence.config.yaml"):
         shutil.copy2(DASHBOARDS / name, project / name)
-    for name in ("components", "partials", "static"):
+    for name in ("components", "static"):
         shutil.copytree(DASHBOARDS / name, project / name)
     for owner in ("shared", audience):
         shutil.copytree(

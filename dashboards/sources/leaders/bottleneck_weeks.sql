@@ -1,12 +1,10 @@
 select
     role_family,
-    cast(window_start as varchar) as starts_on,
-    strftime(window_start, '%-d %b') as week,
+    -- 0 is the last week; a category of 26 dates would not fit a phone.
+    date_diff('week', max(window_start) over (), window_start) as week,
     readable(stage) as stage,
     stage_order,
-    avg_wip,
-    arrival_rate,
-    throughput
+    avg_wip
 from bottlenecks
 where window_kind = 'week'
 order by role_family, window_start, stage_order
