@@ -1,0 +1,357 @@
+"""Interviewer severity, adjusted for who was interviewed and in which round."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.sparse.csgraph import connected_components
+from scipy.special import ndtr
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+# Components move little after the second pass: weights matter only to second order.
+_PASSES = 4
+_SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class Severity:
+    """Severity by interviewer, and what the model expects of each card.
+
+    Attributes
+    ----------
+    raw, se : ndarray, shape (n_interviewers,)
+        Unshrunken severity (BLUE) in points of the score, positive = stricter, and its
+        standard error. The card-weighted mean of each connected set of interviewers is
+        zero. NaN where an interviewer has no peer in any round.
+    shrunk, shrunk_sd : ndarray, shape (n_interviewers,)
+        Best linear unbiased prediction (BLUP) and its posterior standard deviation.
+    var_interviewer, var_candidate, var_candidate_round, var_resid : float
+        Variance components in squared points.
+    expected, expected_var : ndarray, shape (n_cards,)
+        Mean and variance of each card's score given all other cards of the candidate,
+        both without the interviewer's own severity.
+    residual : ndarray, shape (n_cards,)
+        Score minus round mean and interviewer effect.
+    """
+
+    raw: Floats
+    se: Floats
+    shrunk: Floats
+    shrunk_sd: Floats
+    var_interviewer: float
+    var_candidate: float
+    var_candidate_round: float
+    var_resid: float
+    expected: Floats
+    expected_var: Floats
+    residual: Floats
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Cards as sparse indicator matrices; columns are interviewers, then cells."""
+
+    score: Floats
+    columns: sp.csr_matrix
+    visit: Integers
+    visit_candidate: Integers
+    visits: sp.csr_matrix
+    candidates: sp.csr_matrix
+    n_interviewers: int
+    gram: Floats
+    gram_visits: Floats
+    gram_candidates: Floats
+    null: Floats
+    weights: Floats
+    alone: NDArray[np.bool_]
+
+
+def severity(
+    score: ArrayLike,
+    candidate: ArrayLike,
+    cell: ArrayLike,
+    interviewer: ArrayLike,
+) -> Severity:
+    """Return how strict each interviewer is against peers with the same candidates.
+
+    Scores are modelled as round cell + interviewer + candidate + candidate in that
+    cell + error; candidates are random, so an interviewer is compared through the
+    candidates' other cards. Interviewers and cells are fixed for `raw` (generalised
+    least squares) and interviewers random for `shrunk`. Variance components are found
+    by equating products of residuals within and across visits to their expectations,
+    with the degrees of freedom of the fixed effects taken out exactly, iterated with
+    the weights they imply; the interviewers' variance by Paule and Mandel's equation.
+
+    Parameters
+    ----------
+    score : array_like of float, shape (n_cards,)
+        One score per card; no NaN.
+    candidate, cell, interviewer : array_like of int, shape (n_cards,)
+        Codes from 0. A cell is what is compared with itself only, such as a round of
+        a role family under one rubric.
+
+    Returns
+    -------
+    Severity
+        Arrays by interviewer code and by card.
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in length or are empty.
+
+    References
+    ----------
+    Searle, Casella & McCulloch (1992), Variance Components, ch. 5 and 7; Paule &
+    Mandel (1982), J. Res. NBS 87, 377-385.
+    """
+    design = _design(
+        np.asarray(score, dtype=np.float64),
+        np.asarray(candidate, dtype=np.int64),
+        np.asarray(cell, dtype=np.int64),
+        np.asarray(interviewer, dtype=np.int64),
+    )
+    components = np.array([0.0, 0.0, max(float(np.var(design.score)), _SMALLEST)])
+    effects, covariance = _fitted(design, components)
+    for _ in range(_PASSES):
+        components = _components(design, effects, covariance)
+        effects, covariance = _fitted(design, components)
+    p = design.n_interviewers
+    raw, within = effects[:p], covariance[:p, :p]
+    se = np.sqrt(np.clip(np.diagonal(within), 0, None))
+    var_interviewer = _between(raw[~design.alone], se[~design.alone])
+    shrunk, shrunk_sd = _predicted(raw, within, var_interviewer)
+    residual = design.score - design.columns @ effects
+    weighted, precision = _leave_one_out(design, components, residual)
+    return Severity(
+        raw=np.where(design.alone, np.nan, -raw),
+        se=np.where(design.alone, np.nan, se),
+        shrunk=np.where(design.alone, np.nan, -shrunk),
+        shrunk_sd=np.where(design.alone, np.nan, shrunk_sd),
+        var_interviewer=var_interviewer,
+        var_candidate=float(components[0]),
+        var_candidate_round=float(components[1]),
+        var_resid=float(components[2]),
+        expected=residual - weighted / precision,
+        expected_var=1 / precision,
+        residual=residual,
+    )
+
+
+def severity_p(raw: ArrayLike, se: ArrayLike, *, margin: float) -> tuple[Floats, Floats]:
+    """Return z and p of each severity against "at most `margin` from the peers".
+
+    Nobody is exactly like the peers, so the hypothesis tested is an interval; p is the
+    largest over it, reached at its edges.
+
+    Parameters
+    ----------
+    raw, se : array_like, shape (n_interviewers,)
+        Unshrunken severity and its standard error; NaN gives NaN.
+    margin : float
+        Half-width of the hypothesis in points, at least 0.
+
+    Returns
+    -------
+    z, p : ndarray, shape (n_interviewers,)
+        Signed distance beyond the margin in standard errors (0 inside it), and the
+        two-sided p-value in [0, 1].
+
+    References
+    ----------
+    Wellek (2010), Testing Statistical Hypotheses of Equivalence, ch. 2.
+    """
+    raw, se = np.asarray(raw, dtype=np.float64), np.asarray(se, dtype=np.float64)
+    size = np.abs(raw)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.sign(raw) * np.clip(size - margin, 0, None) / se
+        p = ndtr((margin - size) / se) + ndtr((-margin - size) / se)
+    return z, np.clip(p, 0, 1)
+
+
+def _design(
+    score: Floats, candidate: Integers, cell: Integers, interviewer: Integers
+) -> _Design:
+    """The matrices every step needs, built once."""
+    n = score.size
+    if not n or not candidate.size == cell.size == interviewer.size == n:
+        raise ValueError(
+            "score, candidate, cell and interviewer must have one entry per card, got "
+            f"{score.size}, {candidate.size}, {cell.size} and {interviewer.size}"
+        )
+    p, n_cells = int(interviewer.max()) + 1, int(cell.max()) + 1
+    rows = np.arange(n)
+    columns = sp.csr_matrix(
+        (
+            np.ones(2 * n),
+            (np.tile(rows, 2), np.concatenate([interviewer, p + cell])),
+        ),
+        shape=(n, p + n_cells),
+    )
+    key, visit = np.unique(candidate * n_cells + cell, return_inverse=True)
+    known, visit_candidate = np.unique(key // n_cells, return_inverse=True)
+    visits = sp.csr_matrix((np.ones(n), (visit, rows)), shape=(key.size, n)) @ columns
+    candidates = (
+        sp.csr_matrix(
+            (np.ones(key.size), (visit_candidate, np.arange(key.size))),
+            shape=(known.size, key.size),
+        )
+        @ visits
+    )
+    # An interviewer's level and that of the rounds are known only up to a constant in
+    # each connected set; `null` spans what the data cannot tell.
+    gram = (columns.T @ columns).toarray()
+    n_sets, sets = connected_components(sp.csr_matrix(gram), directed=False)
+    member = np.zeros((p + n_cells, n_sets))
+    member[np.arange(p + n_cells), sets] = 1.0
+    null = member.copy()
+    null[p:] *= -1
+    weights = member * np.diagonal(gram)[:, None]
+    weights[p:] = 0.0
+    weights /= np.maximum(weights.sum(axis=0), _SMALLEST)
+    peers = np.bincount(sets[:p], minlength=n_sets)
+    return _Design(
+        score=score,
+        columns=columns,
+        visit=visit,
+        visit_candidate=visit_candidate,
+        visits=visits.tocsr(),
+        candidates=candidates.tocsr(),
+        n_interviewers=p,
+        gram=gram,
+        gram_visits=(visits.T @ visits).toarray(),
+        gram_candidates=(candidates.T @ candidates).toarray(),
+        null=null,
+        weights=weights,
+        alone=peers[sets[:p]] < 2,
+    )
+
+
+def _precisions(
+    design: _Design, components: Floats
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Woodbury weights by visit (size, shrink, t) and by candidate (g)."""
+    var_candidate, var_visit, var_resid = components
+    size = np.bincount(design.visit).astype(np.float64)
+    t = 1 / (var_resid + size * var_visit)
+    shrink = var_visit * t / var_resid
+    total = np.bincount(design.visit_candidate, size * t)
+    g = var_candidate / (1 + var_candidate * total)
+    return size, shrink, t, g
+
+
+def _fitted(design: _Design, components: Floats) -> tuple[Floats, Floats]:
+    """Generalised least squares effects and their covariance, weighted mean zero."""
+    var_resid = components[2]
+    _, shrink, t, g = _precisions(design, components)
+    weighted = sp.diags(t) @ design.visits
+    by_candidate = _summed(design, weighted)
+    normal = (
+        design.gram / var_resid
+        - (design.visits.T @ sp.diags(shrink) @ design.visits).toarray()
+        - (by_candidate.T @ sp.diags(g) @ by_candidate).toarray()
+    )
+    sums = np.bincount(design.visit, design.score)
+    over = np.bincount(design.visit_candidate, t * sums)
+    right = (
+        design.columns.T @ design.score / var_resid
+        - design.visits.T @ (shrink * sums)
+        - by_candidate.T @ (g * over)
+    )
+    # The scale of the constraint is free; the diagonal's keeps it well conditioned.
+    scale = float(np.mean(np.diagonal(normal))) or 1.0
+    empty = np.diagonal(normal) <= 0
+    penalised = normal + scale * design.weights @ design.weights.T
+    penalised[empty, empty] = 1.0
+    inverse = np.linalg.inv(penalised)
+    covariance = inverse - design.null @ design.null.T / scale
+    return inverse @ right, covariance
+
+
+def _summed(design: _Design, by_visit: sp.csr_matrix) -> sp.csr_matrix:
+    """Rows of visits added up by candidate."""
+    n = design.visit_candidate.size
+    return (
+        sp.csr_matrix(
+            (np.ones(n), (design.visit_candidate, np.arange(n))),
+            shape=(int(design.visit_candidate.max()) + 1, n),
+        )
+        @ by_visit
+    )
+
+
+def _components(design: _Design, effects: Floats, covariance: Floats) -> Floats:
+    """Candidate, candidate-in-cell and residual variance from products of residuals.
+
+    The residuals' expected products are those of the scores minus those of the fitted
+    effects, whose covariance is known: adding the latter removes their bias.
+    """
+    residual = design.score - design.columns @ effects
+    by_visit = np.bincount(design.visit, residual)
+    by_candidate = np.bincount(design.visit_candidate, by_visit)
+    size = np.bincount(design.visit).astype(np.float64)
+    sizes = np.bincount(design.visit_candidate, size)
+    squares = np.array(
+        [
+            residual @ residual + np.sum(covariance * design.gram),
+            by_visit @ by_visit + np.sum(covariance * design.gram_visits),
+            by_candidate @ by_candidate + np.sum(covariance * design.gram_candidates),
+        ]
+    )
+    counts = np.array([size.sum(), size @ size, sizes @ sizes])
+    total = squares[0] / counts[0]
+    pairs, across = counts[1] - counts[0], counts[2] - counts[1]
+    var_candidate = (squares[2] - squares[1]) / across if across > 0 else 0.0
+    var_candidate = min(max(var_candidate, 0.0), total)
+    shared = (squares[1] - squares[0]) / pairs if pairs > 0 else var_candidate
+    var_visit = max(min(shared, total) - var_candidate, 0.0)
+    var_resid = max(total - var_candidate - var_visit, 1e-3 * total, _SMALLEST)
+    return np.array([var_candidate, var_visit, var_resid])
+
+
+def _between(raw: Floats, se: Floats) -> float:
+    """Variance between interviewers: where the weighted sum of squares is p − 1."""
+    if raw.size < 2:
+        return 0.0
+    errors = np.maximum(se**2, _SMALLEST)
+
+    def excess(variance: float) -> float:
+        weight = 1 / (errors + variance)
+        centre = weight @ raw / weight.sum()
+        return float(weight @ (raw - centre) ** 2 - (raw.size - 1))
+
+    if excess(0.0) <= 0:
+        return 0.0
+    high = float(np.var(raw)) * raw.size + 1.0
+    return float(brentq(excess, 0.0, high, xtol=1e-10))
+
+
+def _predicted(raw: Floats, within: Floats, variance: float) -> tuple[Floats, Floats]:
+    """Shrunken effects and their posterior standard deviation."""
+    if variance == 0:
+        return np.zeros_like(raw), np.zeros_like(raw)
+    gain = variance * np.linalg.inv(within + variance * np.eye(raw.size))
+    sd = np.sqrt(np.clip(variance * (1 - np.diagonal(gain)), 0, None))
+    return gain @ raw, sd
+
+
+def _leave_one_out(
+    design: _Design, components: Floats, residual: Floats
+) -> tuple[Floats, Floats]:
+    """`V⁻¹r` and the diagonal of `V⁻¹`: each card against all others."""
+    var_resid = components[2]
+    _, shrink, t, g = _precisions(design, components)
+    sums = np.bincount(design.visit, residual)
+    over = np.bincount(design.visit_candidate, t * sums)
+    visit, candidate = design.visit, design.visit_candidate[design.visit]
+    weighted = (
+        residual / var_resid
+        - shrink[visit] * sums[visit]
+        - t[visit] * g[candidate] * over[candidate]
+    )
+    precision = 1 / var_resid - shrink[visit] - g[candidate] * t[visit] ** 2
+    return weighted, precision
