@@ -22,7 +22,6 @@ FREEZE_DELAY = timedelta(days=Policy().quarter_close_days)
     key=["quarters", "frozen"],
     deps=[dg.AssetDep("current")],
     partitions_def=QUARTERS,
-    backfill_policy=dg.BackfillPolicy.multi_run(),
     description=(
         "The figures of a closed quarter as they were published, written once:"
         " later data cannot change them silently."

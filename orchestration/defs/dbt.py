@@ -47,7 +47,7 @@ TRANSLATOR = Translator()
 
 
 def _select(name: str) -> str:
-    return " ".join(f"path:models/{folder}" for folder in SETS[name])
+    return " ".join(f"fqn:calibrant.{folder}" for folder in SETS[name])
 
 
 def parquet_sources(building: Building) -> dict[str, dict[str, list[str]]]:
@@ -81,6 +81,11 @@ def _run(
                 "as_of": plan.as_of.isoformat(),
                 "generation": plan.generation,
                 "policy": dict(plan.policy),
+                "role_families": {
+                    source: config.role_family
+                    for source, config in calibrant.settings().sources.sources.items()
+                    if config.role_family
+                },
                 "parquet_sources": parquet_sources(building),
             },
         )

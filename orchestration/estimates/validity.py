@@ -1,16 +1,13 @@
-"""Predictive validity: do interview scores go with later reviews of those hired (T8)."""
-
-from dataclasses import dataclass
-from typing import Any
+"""Predictive validity: do interview scores go with later reviews of the hired (T8)."""
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from orchestration.estimates.frames import arrow_table, group_codes
 from orchestration.estimates.ratings import Window, windows
 from orchestration.settings import Policy
-from orchestration.statistics.validity import restricted_validity
+from orchestration.statistics import validity
 from orchestration.warehouse import Warehouse
 
 # Sackett, Zhang, Berry & Lievens (2022), JAP 107(11), 2040-2068, table 3: mean
@@ -102,14 +99,162 @@ def predictive_validity(
     between families are taken out of both sides. `rng` is not drawn from.
     """
     scores = warehouse.read_arrow(_SCORES).to_pandas()
-    if scores.empty:
-        return SCHEMA.empty_table()
     hires = warehouse.read_arrow(_HIRES).to_pandas()
-    predictors = _predictors(scores, set(hires["application_id"]))
-    scored = predictors.merge(hires, on="application_id", how="left")
-    rows = [
-        row
+    if scores.empty or hires.empty:
+        return SCHEMA.empty_table()
+    hires = hires.drop_duplicates("application_id")
+    scored = _predictors(scores, hires["application_id"])
+    scored = scored.merge(hires, on="application_id", how="left")
+    parts = [
+        _window_rows(scored, window, policy)
         for window in windows(warehouse, "all", "year")
-        for row in _window_rows(scored, window, policy)
     ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    kept = [part for part in parts if not part.empty]
+    if not kept:
+        return SCHEMA.empty_table()
+    return arrow_table(pd.concat(kept, ignore_index=True), SCHEMA)
+
+
+_PREDICTOR = ["role_family", "predictor_kind", "predictor"]
+
+
+def _predictors(scores: pd.DataFrame, hired: pd.Series) -> pd.DataFrame:
+    """Standard scores of each application by competency, round and composite."""
+    rubric = ["role_family", "round", "competency", "rubric_id", "rubric_version",
+              "scale_id"]  # fmt: skip
+    mean = scores["total"] / scores["n_ratings"]
+    by_rubric = mean.groupby([scores[name].fillna("") for name in rubric])
+    spread = by_rubric.transform("std")
+    scores = scores.assign(
+        z=(mean - by_rubric.transform("mean")) / spread.where(spread > 0),
+        round=scores["round"].fillna("unspecified"),
+    ).dropna(subset="z")
+    keys = ["application_id", "role_family"]
+    latest = {"z": ("z", "mean"), "last_at": ("last_at", "max")}
+    competency = scores.groupby([*keys, "round", "competency"], as_index=False).agg(
+        **latest
+    )
+    rounds = competency.groupby([*keys, "round"], as_index=False).agg(**latest)
+    # The composite is of the rounds that nearly all hires of a family took; who has
+    # not taken all of them has none.
+    taken = rounds[rounds["application_id"].isin(hired)]
+    share = taken.groupby(["role_family", "round"])["application_id"].nunique()
+    n_hired = taken.groupby("role_family")["application_id"].nunique()
+    core = share.div(n_hired, level="role_family") >= _CORE_ROUND_SHARE
+    core = core[core].reset_index()[["role_family", "round"]]
+    in_core = rounds.merge(core, on=["role_family", "round"])
+    n_core = core.groupby("role_family").size()
+    composite = in_core.groupby(keys, as_index=False).agg(
+        **latest, n_rounds=("round", "nunique")
+    )
+    complete = composite["n_rounds"] == composite["role_family"].map(n_core)
+    return pd.concat(
+        [
+            competency.assign(
+                predictor_kind="competency",
+                predictor=competency["round"] + ": " + competency["competency"],
+            ),
+            rounds.assign(predictor_kind="round", predictor=rounds["round"]),
+            composite[complete].assign(
+                predictor_kind="composite", predictor="composite"
+            ),
+        ],
+        ignore_index=True,
+    )[["application_id", *_PREDICTOR, "z", "last_at"]]
+
+
+def _window_rows(scored: pd.DataFrame, window: Window, policy: Policy) -> pd.DataFrame:
+    """The rows of one window, by role family and pooled, for both outcomes."""
+    start, end = pd.Timestamp(window.start), pd.Timestamp(window.end)
+    rated_at = pd.to_datetime(scored["last_at"])
+    hired_on = pd.to_datetime(scored["hired_on"])
+    applicants = scored[(rated_at >= start) & (rated_at < end)]
+    hired = scored[(hired_on >= start) & (hired_on < end)]
+    if hired.empty:
+        return pd.DataFrame()
+    # Differences between families leave both sides before pooling.
+    parts = [
+        _correlated(applicants, hired, outcome, pooled=pooled, policy=policy)
+        for outcome in ("first_review", "mean_review")
+        for pooled in (True, False)
+    ]
+    return pd.concat(parts, ignore_index=True).assign(window_id=window.id)
+
+
+def _correlated(
+    applicants: pd.DataFrame,
+    hired: pd.DataFrame,
+    outcome: str,
+    *,
+    pooled: bool,
+    policy: Policy,
+) -> pd.DataFrame:
+    """One row per predictor: observed validity, and corrected beside it."""
+    everyone = pd.concat(
+        [applicants.assign(_hired=False), hired.assign(_hired=True)], ignore_index=True
+    )
+    within = [everyone[name] for name in (*_PREDICTOR, "_hired")]
+    reviewed = everyone[outcome].notna() & everyone["_hired"]
+    centre = (
+        everyone.where(reviewed)[["z", outcome]].groupby(within).transform("mean")
+        if pooled
+        else 0.0 * everyone[["z", outcome]]
+    )
+    x, y = everyone["z"] - centre["z"], everyone[outcome] - centre[outcome]
+    if pooled:
+        everyone = everyone.assign(role_family="all")
+    code, frame = group_codes(everyone, _PREDICTOR)
+    size = len(frame)
+    is_hired = everyone["_hired"].to_numpy()
+    ratio = validity.sd_ratios(
+        everyone["z"], is_hired, group=code, n_groups=size
+    )
+    usable = np.where(np.isfinite(ratio) & (ratio > 0), ratio, 1.0)
+    chosen = reviewed.to_numpy()
+    found = validity.predictive_validity(
+        x[chosen],
+        y[chosen],
+        group=code[chosen],
+        sd_ratio=usable,
+        criterion_reliability=policy.criterion_reliability or 1.0,
+        n_groups=size,
+    )
+    n = np.bincount(code[chosen], minlength=size)
+    n_hired = np.bincount(code[is_hired], minlength=size)
+    left = everyone["is_left"].fillna(False).to_numpy(bool) & is_hired
+    months = everyone[f"{outcome}_months"].to_numpy(float)
+    with np.errstate(invalid="ignore"):
+        share_left = np.bincount(code[left], minlength=size) / n_hired
+        horizon = np.bincount(code[chosen], months[chosen], size) / n
+    few = (n < policy.show_minimum_outcomes) | ~np.isfinite(found.observed.estimate)
+    operational = (
+        np.nan
+        if policy.criterion_reliability is None
+        else found.operational.estimate
+    )
+    shown = {
+        "estimate": found.observed.estimate,
+        "ci_low": found.observed.low,
+        "ci_high": found.observed.high,
+        "sd_ratio_u": ratio,
+        "r_corrected": found.corrected.estimate,
+        "r_corrected_ci_low": found.corrected.low,
+        "r_corrected_ci_high": found.corrected.high,
+        "r_operational": operational * np.ones(size),
+    }
+    crosses = (found.observed.low <= 0) & (found.observed.high >= 0)
+    take_home = frame["predictor"].str.contains("take_home")
+    return frame.assign(
+        outcome=outcome,
+        horizon_months=pd.Series(np.round(horizon)).astype("Int64"),
+        n=n,
+        n_hired=n_hired,
+        n_applicants_scored=np.bincount(code[~is_hired], minlength=size),
+        share_left=share_left,
+        selection_kind="direct",
+        ryy_assumed=policy.criterion_reliability,
+        benchmark=np.where(take_home, _WORK_SAMPLE, _STRUCTURED_INTERVIEW),
+        ci_method=np.where(few, "none", "Fisher z"),
+        status=np.select([few, crosses], ["insufficient", "inconclusive"], "ok"),
+        **{name: np.where(few, np.nan, value) for name, value in shown.items()},
+    )

@@ -90,8 +90,7 @@ TABLES = {
              *_with_interval("backlog_growth"), "backlog_growth_p", "backlog_growth_q",
              "ageing_over_p85", "share_of_cycle_days",
              *_with_interval("km_median_days"), "p85_days", "reference_days",
-             "reference_kind", "interviewer_hours_demand",
-             "interviewer_hours_capacity", "p", "bottleneck_rank", "is_bottleneck"),
+             "p", "bottleneck_rank", "is_bottleneck"),
         ),
         PublishedTable(
             "adverse_impact",

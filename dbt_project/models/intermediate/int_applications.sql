@@ -81,7 +81,8 @@ lasting_endings as (
 
 first_endings as (
 
-    select * from lasting_endings where ending_number = 1
+    select * from lasting_endings
+    where ending_number = 1
 
 ),
 
@@ -91,14 +92,21 @@ applications_with_events as (
 
 ),
 
-accepted_offers as (
+offer_dates as (
 
     select
         application_id,
         min(extended_at) as first_offer_at,
-        min(case when status = 'accepted' then resolved_at end) as offer_accepted_at
+        min(
+            case
+                when status = 'accepted' and resolved_at < {{ as_of_end() }}
+                    then resolved_at
+            end
+        ) as offer_accepted_at
     from offers
-    where extended_at < {{ as_of_end() }}
+    where
+        extended_at < {{ as_of_end() }}
+        and not coalesce(resolved_at < extended_at, false)
     group by application_id
 
 ),
@@ -134,53 +142,65 @@ ended as (
 
 ),
 
-final as (
+in_families as (
 
     select
-        ended.application_id,
-        ended.candidate_id,
-        ended.job_id,
+        ended.*,
+        jobs.department,
+        jobs.level,
         coalesce(
             jobs.role_family,
             {% for source, family in var('role_families').items() -%}
                 case when ended._source = '{{ source }}' then '{{ family }}' end,
             {% endfor -%}
             'unspecified'
-        ) as role_family,
-        jobs.department,
-        jobs.level,
-        coalesce(ended.source, 'unspecified') as source,
-        ended.applied_at,
+        ) as role_family
+    from ended
+    left join jobs on ended.job_id = jobs.job_id
+
+),
+
+final as (
+
+    select
+        in_families.application_id,
+        in_families.candidate_id,
+        in_families.job_id,
+        in_families.role_family,
+        in_families.department,
+        in_families.level,
+        coalesce(in_families.source, 'unspecified') as source,
+        in_families.applied_at,
         case
             when
-                ended.ending = 'rejected'
-                and ended.ending_reason in (
+                in_families.ending = 'rejected'
+                and in_families.ending_reason in (
                     {% for reason in var('closed_no_decision_reasons') -%}
                         '{{ reason }}'{% if not loop.last %}, {% endif %}
                     {%- endfor %}
                 )
                 then 'closed_no_decision'
-            else ended.ending
+            else in_families.ending
         end as terminal_kind,
         -- An ending before the application is a clock of another system.
         case
-            when ended.ending is not null
-                then greatest(ended.ended_at, ended.applied_at)
+            when in_families.ending is not null
+                then greatest(in_families.ended_at, in_families.applied_at)
         end as terminal_at,
-        ended.ending is null as is_open,
-        accepted_offers.first_offer_at,
-        accepted_offers.offer_accepted_at,
-        case when ended.ending = 'hired' then ended.ended_at end as hired_at,
+        in_families.ending is null as is_open,
+        offer_dates.first_offer_at,
+        offer_dates.offer_accepted_at,
+        case when in_families.ending = 'hired' then in_families.ended_at end
+            as hired_at,
         row_number() over (
             partition by
-                ended.candidate_id,
-                coalesce(jobs.role_family, 'unspecified')
-            order by ended.applied_at asc, ended.application_id asc
+                in_families.candidate_id,
+                in_families.role_family
+            order by in_families.applied_at asc, in_families.application_id asc
         ) as episode_number
-    from ended
-    left join jobs on ended.job_id = jobs.job_id
-    left join accepted_offers
-        on ended.application_id = accepted_offers.application_id
+    from in_families
+    left join offer_dates
+        on in_families.application_id = offer_dates.application_id
 
 )
 

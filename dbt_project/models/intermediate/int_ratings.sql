@@ -16,16 +16,32 @@ scales as (
 
 ),
 
+rubrics as (
+
+    select distinct
+        rubric_id,
+        rubric_version,
+        scale_id
+    from scales
+    where rubric_id is not null
+
+),
+
+sources as (
+
+    select distinct
+        _source,
+        scale_id
+    from scales
+    where rubric_id is null
+
+),
+
 spelled as (
 
     select
         ratings.scorecard_id,
         ratings.competency,
-        coalesce(ratings.question_id, 'none') as question_id,
-        lower(trim(coalesce(ratings.rating, ''))) as spelling,
-        coalesce(
-            ratings.updated_at, ratings.rated_at, scorecards.submitted_at
-        ) as version_at,
         ratings.has_evidence,
         ratings._source,
         ratings._file,
@@ -41,17 +57,15 @@ spelled as (
         scorecards.is_shadow,
         scorecards.has_debrief,
         scorecards.debrief_at,
+        coalesce(ratings.question_id, 'none') as question_id,
+        lower(trim(coalesce(ratings.rating, ''))) as spelling,
+        coalesce(
+            ratings.updated_at, ratings.rated_at, scorecards.submitted_at
+        ) as version_at,
         rubrics.scale_id is not null as has_rubric_scale
     from ratings
     inner join scorecards on ratings.scorecard_id = scorecards.scorecard_id
-    left join (
-        select distinct
-            rubric_id,
-            rubric_version,
-            scale_id
-        from scales
-        where rubric_id is not null
-    ) as rubrics
+    left join rubrics
         on
             scorecards.rubric_id = rubrics.rubric_id
             and scorecards.rubric_version = rubrics.rubric_version
@@ -85,13 +99,7 @@ valued as (
             and by_source.rubric_id is null
             and spelled._source = by_source._source
             and spelled.spelling = by_source.spelling
-    left join (
-        select distinct
-            _source,
-            scale_id
-        from scales
-        where rubric_id is null
-    ) as sources
+    left join sources
         on spelled._source = sources._source
 
 ),
@@ -132,21 +140,21 @@ final as (
         interviewer_id,
         role_family,
         round,
-        coalesce(rubric_id, 'unspecified') as rubric_id,
-        coalesce(rubric_version, 'unspecified') as rubric_version,
         submitted_at,
         is_shadow,
         has_debrief,
         debrief_at,
         rating_value,
         rating_state,
-        case when is_plain then 'plain:' || _source else scale_id end as scale_id,
         scale_min,
         scale_max,
         n_levels,
         _source,
         _file,
-        _line
+        _line,
+        coalesce(rubric_id, 'unspecified') as rubric_id,
+        coalesce(rubric_version, 'unspecified') as rubric_version,
+        case when is_plain then 'plain:' || _source else scale_id end as scale_id
     from judged
 
 )

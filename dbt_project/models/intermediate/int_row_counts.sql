@@ -74,7 +74,7 @@ final as (
         cast(delivered.n_rows as bigint) as accepted,
         cast(
             coalesce(kept.n_rows, 0) - coalesce(refused.n_references, 0) as bigint
-        ) as "current",
+        ) as current,
         cast(coalesce(superseded.n_rows, 0) as bigint) as superseded,
         cast(coalesce(refused.n_rows, 0) as bigint) as quarantined
     from delivered

@@ -70,8 +70,9 @@ ordered as (
 
 ),
 
--- An exit that nobody recorded is the next entry, or the end of the application; a
--- visit without either is open, and never ends "now".
+-- An application is in one stage at a time, so the next entry ends a visit whose exit
+-- was recorded late or not at all; else the end of the application does. A visit
+-- without any of these is open, and never ends "now".
 exited as (
 
     select
@@ -79,8 +80,7 @@ exited as (
         case
             when stage_group = 'hired' then null
             else coalesce(
-                recorded_exit_at,
-                next_entered_at,
+                least(recorded_exit_at, next_entered_at),
                 case when terminal_at >= entered_at then terminal_at end
             )
         end as exited_at

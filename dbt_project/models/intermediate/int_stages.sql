@@ -113,13 +113,13 @@ final as (
     select
         role_family,
         stage,
+        round,
+        sla_days,
+        stage_order,
         coalesce(
             stage_group, case when stage = 'hired' then 'hired' else 'interview' end
         ) as stage_group,
-        round,
         coalesce(waits_on, 'company') as waits_on,
-        sla_days,
-        stage_order,
         lead(stage) over (
             partition by role_family order by stage_order asc, stage asc
         ) as next_stage

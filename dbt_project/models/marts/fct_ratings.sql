@@ -6,7 +6,11 @@ with ratings as (
 
 given as (
 
-    select * from ratings where rating_state = 'given'
+    select
+        *,
+        coalesce(has_debrief and version_at > debrief_at, false) as is_late
+    from ratings
+    where rating_state = 'given'
 
 ),
 
@@ -19,13 +23,13 @@ versions as (
         count(*) over (
             partition by scorecard_id, competency, question_id
         ) as n_versions,
-        bool_or(has_debrief and version_at > debrief_at) over (
+        bool_or(is_late) over (
             partition by scorecard_id, competency, question_id
         ) as has_late_version,
         row_number() over (
             partition by scorecard_id, competency, question_id
             order by
-                case when has_debrief and version_at > debrief_at then 1 else 0 end asc,
+                is_late asc,
                 version_at desc,
                 _line desc
         ) as version_rank
@@ -60,20 +64,19 @@ final as (
         versions.rubric_id,
         versions.rubric_version,
         versions.scale_id,
-        coalesce(versions.scale_min, plain_scales.plain_min) as scale_min,
-        coalesce(versions.scale_max, plain_scales.plain_max) as scale_max,
         cast(coalesce(versions.n_levels, plain_scales.plain_levels) as bigint)
             as n_levels,
         versions.rating_value,
         versions.submitted_at,
         versions.is_shadow,
         versions.has_debrief,
-        not (versions.has_debrief and versions.version_at > versions.debrief_at)
-            as is_independent,
         cast(versions.n_versions as bigint) as n_versions,
+        versions.has_evidence,
+        coalesce(versions.scale_min, plain_scales.plain_min) as scale_min,
+        coalesce(versions.scale_max, plain_scales.plain_max) as scale_max,
+        not versions.is_late as is_independent,
         versions.has_late_version and versions.n_versions > 1
-            as was_changed_after_debrief,
-        versions.has_evidence
+            as was_changed_after_debrief
     from versions
     left join plain_scales on versions.scale_id = plain_scales.scale_id
     where versions.version_rank = 1

@@ -15,14 +15,14 @@ final as (
         role_family,
         job_id,
         round,
-        coalesce(rubric_id, 'unspecified') as rubric_id,
-        coalesce(rubric_version, 'unspecified') as rubric_version,
         submitted_at,
         panel_role,
         is_shadow,
         has_debrief,
         is_before_debrief,
-        minutes
+        minutes,
+        coalesce(rubric_id, 'unspecified') as rubric_id,
+        coalesce(rubric_version, 'unspecified') as rubric_version
     from scorecards
 
 )

@@ -26,10 +26,10 @@ windows as (
 
 quarters as (
 
-    select * from windows where window_kind = 'quarter' and is_closed
+    select * from windows
+    where window_kind = 'quarter' and is_closed
 
 ),
-
 
 overall as (
 
@@ -58,7 +58,9 @@ by_stage as (
         first_entered_at as entered_at,
         case when outcome = 'advanced' then 'selected' else outcome end as outcome
     from outcomes
-    where stage_group not in ('offer', 'hired') and not is_skipped
+    where
+        stage_group not in ('applied', 'offer', 'hired')
+        and not is_skipped
 
 ),
 
@@ -172,13 +174,13 @@ final as (
         by_quarter.stage,
         by_quarter.attribute,
         by_quarter.group_value,
-        by_quarter.group_value not in ('declined', 'unanswered') as is_disclosed,
         cast(sum(by_quarter.n_entered) as bigint) as n_entered,
         cast(sum(by_quarter.n_decided) as bigint) as n_decided,
         cast(sum(by_quarter.n_selected) as bigint) as n_selected,
         cast(sum(by_quarter.n_withdrew) as bigint) as n_withdrew,
         cast(sum(by_quarter.n_open) as bigint) as n_open,
-        cast(sum(by_quarter.n_closed_no_decision) as bigint) as n_closed_no_decision
+        cast(sum(by_quarter.n_closed_no_decision) as bigint) as n_closed_no_decision,
+        by_quarter.group_value not in ('declined', 'unanswered') as is_disclosed
     from by_quarter
     inner join windows
         on

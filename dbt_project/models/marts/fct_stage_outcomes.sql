@@ -80,11 +80,11 @@ with_entry as (
 
     select
         reached.*,
+        visited.in_stage_days,
         coalesce(
             visited.visited_at,
             case when reached.stage_group = 'applied' then reached.applied_at end
         ) as visited_at,
-        visited.in_stage_days,
         coalesce(visited.is_in_stage_censored, false) as is_in_stage_censored
     from reached
     left join visited

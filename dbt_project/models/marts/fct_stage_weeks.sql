@@ -88,10 +88,10 @@ final as (
     from weeks
     inner join countable
         on
-            countable.entered_at < weeks.week_end_at
+            weeks.week_end_at > countable.entered_at
             and (
                 countable.exited_at is null
-                or countable.exited_at >= weeks.week_start_at
+                or weeks.week_start_at <= countable.exited_at
             )
     group by countable.role_family, countable.stage, weeks.week_start_at
 

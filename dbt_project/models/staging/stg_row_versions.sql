@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
 {% for entity in entities() %}
-{{ losing_rows(entity) }}
-{% if not loop.last %}union all{% endif %}
+    {{ losing_rows(entity) }}
+    {% if not loop.last %}union all{% endif %}
 {% endfor %}

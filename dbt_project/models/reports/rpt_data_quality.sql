@@ -1,0 +1,215 @@
+with files as (
+
+    select * from {{ source('landing', 'files') }}
+
+),
+
+landed_rows as (
+
+    select * from {{ source('landing', 'quarantined_rows') }}
+
+),
+
+row_counts as (
+
+    select * from {{ ref('int_row_counts') }}
+
+),
+
+referenced_rows as (
+
+    select * from {{ ref('int_quarantined_rows') }}
+
+),
+
+ratings as (
+
+    select * from {{ ref('fct_ratings') }}
+
+),
+
+visits as (
+
+    select * from {{ ref('fct_stage_visits') }}
+
+),
+
+windows as (
+
+    select min(window_start) as window_start from {{ ref('dim_windows') }}
+
+),
+
+by_entity as (
+
+    select
+        entity,
+        source,
+        sum(rows_in) as rows_in,
+        sum(accepted) as accepted,
+        sum(duplicates) as duplicates,
+        sum(quarantined) as quarantined,
+        max(last_event_on) as last_event_on
+    from files
+    group by entity, source
+
+),
+
+by_code as (
+
+    select
+        entity,
+        source,
+        code,
+        count(*) as n_rows
+    from landed_rows
+    group by entity, source, code
+    union all
+    select
+        entity,
+        source,
+        code,
+        count(*) as n_rows
+    from referenced_rows
+    group by entity, source, code
+
+),
+
+measured as (
+
+    select
+        'landing' as section,
+        entity,
+        source,
+        'accepted_rate' as measure,
+        rows_in as n,
+        cast(accepted as double) / nullif(rows_in, 0) as estimate,
+        'share of delivered rows' as status_reason
+    from by_entity
+    union all
+    select
+        'landing' as section,
+        entity,
+        source,
+        'duplicate_rate' as measure,
+        rows_in as n,
+        cast(duplicates as double) / nullif(rows_in, 0) as estimate,
+        'repeated rows of one file, kept once' as status_reason
+    from by_entity
+    union all
+    select
+        'landing' as section,
+        entity,
+        source,
+        'quarantine_rate' as measure,
+        rows_in as n,
+        cast(quarantined as double) / nullif(rows_in, 0) as estimate,
+        'refused for syntax, type or range' as status_reason
+    from by_entity
+    union all
+    select
+        'generation' as section,
+        entity,
+        source,
+        'superseded_rate' as measure,
+        accepted as n,
+        cast(superseded as double) / nullif(accepted, 0) as estimate,
+        'older versions of a row' as status_reason
+    from row_counts
+    union all
+    select
+        'generation' as section,
+        entity,
+        source,
+        'quarantine_rate' as measure,
+        accepted as n,
+        cast(quarantined as double) / nullif(accepted, 0) as estimate,
+        'refused for a missing reference or a conflict' as status_reason
+    from row_counts
+    union all
+    select
+        'quarantine' as section,
+        entity,
+        source,
+        code as measure,
+        sum(n_rows) as n,
+        cast(sum(n_rows) as double) as estimate,
+        'rows with this reason' as status_reason
+    from by_code
+    group by entity, source, code
+    union all
+    select
+        'freshness' as section,
+        entity,
+        source,
+        'age_days' as measure,
+        rows_in as n,
+        cast({{ dbt.datediff(
+            'last_event_on', "cast('" ~ var('as_of') ~ "' as date)", 'day'
+        ) }} as double) as estimate,
+        'days from the last event to as_of' as status_reason
+    from by_entity
+    where last_event_on is not null
+    union all
+    select
+        'coverage' as section,
+        'ratings' as entity,
+        'all' as source,
+        'after_debrief_rate' as measure,
+        count(*) as n,
+        avg(case when is_independent then 0.0 else 1.0 end) as estimate,
+        'given after the debrief: left out of reliability' as status_reason
+    from ratings
+    having count(*) > 0
+    union all
+    select
+        'coverage' as section,
+        'ratings' as entity,
+        'all' as source,
+        'independence_unknown_rate' as measure,
+        count(*) as n,
+        avg(case when has_debrief then 0.0 else 1.0 end) as estimate,
+        'no debrief is recorded: included' as status_reason
+    from ratings
+    having count(*) > 0
+    union all
+    select
+        'coverage' as section,
+        'stage_events' as entity,
+        'all' as source,
+        'entry_time_exact_rate' as measure,
+        count(*) as n,
+        avg(case when entered_at_quality = 'exact' then 1.0 else 0.0 end) as estimate,
+        'entry into the stage was recorded, not derived' as status_reason
+    from visits
+    having count(*) > 0
+
+),
+
+final as (
+
+    select
+        'generation' as window_id,
+        'generation' as window_kind,
+        'everything delivered' as window_label,
+        windows.window_start,
+        cast('{{ var("as_of") }}' as date) as window_end,
+        true as is_closed,
+        measured.section,
+        measured.entity,
+        measured.source,
+        measured.measure,
+        cast(measured.n as bigint) as n,
+        measured.estimate,
+        cast(null as double) as ci_low,
+        cast(null as double) as ci_high,
+        'count' as ci_method,
+        'ok' as status,
+        measured.status_reason
+    from measured
+    cross join windows
+    where measured.estimate is not null
+
+)
+
+select * from final

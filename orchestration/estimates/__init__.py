@@ -1,0 +1,78 @@
+"""Estimates: marts as Arrow in, one table of estimates out, per question.
+
+SQL counts and labels, `statistics` estimates; what joins the two lives here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from orchestration.estimates.adverse_impact import adverse_impact
+from orchestration.estimates.bottlenecks import bottlenecks
+from orchestration.estimates.calibration import interviewer_calibration
+from orchestration.estimates.funnel import funnel
+from orchestration.estimates.hiring import offer_acceptance, time_to_hire
+from orchestration.estimates.reliability import (
+    rater_reliability,
+    reliability_crosscheck,
+)
+from orchestration.estimates.validity import predictive_validity
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One table of estimates: how it is computed, and from which marts."""
+
+    function: Callable[..., pa.Table]
+    marts: tuple[str, ...]
+    description: str
+
+
+ESTIMATES = {
+    "funnel": Estimate(
+        funnel,
+        ("dim_windows", "fct_stage_outcomes"),
+        "Conversion and time in stage by cohort and by activity.",
+    ),
+    "time_to_hire": Estimate(
+        time_to_hire,
+        ("dim_windows", "fct_applications", "fct_openings"),
+        "Median days from applying to acceptance, and from opening to its filling.",
+    ),
+    "offer_acceptance": Estimate(
+        offer_acceptance,
+        ("dim_windows", "fct_offers"),
+        "Share of answered offers that were accepted.",
+    ),
+    "bottlenecks": Estimate(
+        bottlenecks,
+        ("dim_windows", "fct_stage_outcomes", "fct_stage_visits", "fct_stage_weeks"),
+        "Days above each stage's reference, and growth of its backlog.",
+    ),
+    "adverse_impact": Estimate(
+        adverse_impact,
+        ("dim_windows", "fct_selection_counts"),
+        "Selection rates of self-identified groups, crude and adjusted.",
+    ),
+    "rater_reliability": Estimate(
+        rater_reliability,
+        ("dim_windows", "fct_ratings", "fct_stage_outcomes"),
+        "Reliability and agreement of interviewers by round and competency.",
+    ),
+    "reliability_crosscheck": Estimate(
+        reliability_crosscheck,
+        ("dim_windows", "fct_ratings"),
+        "Our intraclass correlations beside pingouin's on complete blocks.",
+    ),
+    "interviewer_calibration": Estimate(
+        interviewer_calibration,
+        ("dim_windows", "fct_ratings"),
+        "Severity and rating habits of each interviewer beside peers.",
+    ),
+    "predictive_validity": Estimate(
+        predictive_validity,
+        ("dim_windows", "fct_ratings", "fct_hires", "fct_performance_reviews"),
+        "Correlation of interview scores with later reviews of those hired.",
+    ),
+}

@@ -1,0 +1,320 @@
+"""Bottlenecks: where applications wait longer than they should, or pile up (T5)."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from orchestration.estimates.frames import arrow_table, group_codes
+from orchestration.settings import Policy
+from orchestration.statistics.durations import survival_quantiles
+from orchestration.statistics.flow import backlog_growth
+from orchestration.statistics.multiplicity import benjamini_hochberg
+from orchestration.warehouse import Warehouse
+
+Floats = NDArray[np.float64]
+KEYS = ["window_id", "role_family", "stage"]
+_Z95 = float(norm.ppf(0.975))
+_WEEK_DAYS = 7.0
+
+_WINDOWS = """
+    select window_id, window_kind, window_start, window_end
+    from marts.dim_windows
+    where window_kind in ('quarter', 'year')
+    order by window_kind, window_start
+"""
+# Stays of applications that entered a stage in the window, or in the year before it.
+_STAYS = """
+    with placed as (
+        select
+            windows.window_id,
+            outcomes.role_family,
+            outcomes.stage,
+            round(outcomes.in_stage_days * 24) / 24 as days,
+            outcomes.is_in_stage_censored as is_open
+        from marts.fct_stage_outcomes as outcomes
+        inner join marts.dim_windows as windows
+            on outcomes.first_entered_at >= windows.{start}
+            and outcomes.first_entered_at < windows.{end}
+        where
+            windows.window_kind in ('quarter', 'year')
+            and outcomes.in_stage_days is not null
+    )
+    select
+        window_id,
+        case when grouping(role_family) = 1 then 'all' else role_family end
+            as role_family,
+        stage,
+        days,
+        is_open,
+        cast(count(*) as bigint) as n
+    from placed
+    group by window_id, stage, days, is_open, cube (role_family)
+"""
+_IN_WINDOW = _STAYS.format(start="window_start", end="window_end")
+_YEAR_BEFORE = _STAYS.format(
+    start="window_start - interval '1' year", end="window_start"
+)
+_WEEKS = """
+    select
+        role_family,
+        stage,
+        week_start,
+        n_arrived,
+        n_left,
+        wip_days
+    from marts.fct_stage_weeks
+    union all
+    select
+        'all' as role_family,
+        stage,
+        week_start,
+        cast(sum(n_arrived) as bigint) as n_arrived,
+        cast(sum(n_left) as bigint) as n_left,
+        sum(wip_days) as wip_days
+    from marts.fct_stage_weeks
+    group by stage, week_start
+"""
+_STAGES = """
+    select
+        case when grouping(role_family) = 1 then 'all' else role_family end
+            as role_family,
+        stage,
+        min(sla_days) as sla_days,
+        max(sla_days) as largest_sla_days,
+        max(waits_on) as waits_on,
+        min(waits_on) as smallest_waits_on
+    from marts.fct_stage_visits
+    group by stage, cube (role_family)
+"""
+_OPEN_AT_END = """
+    select
+        windows.window_id,
+        visits.role_family,
+        visits.stage,
+        date_diff('hour', visits.entered_at, cast(windows.window_end as timestamp))
+        / 24.0 as age_days
+    from marts.fct_stage_visits as visits
+    inner join marts.dim_windows as windows
+        on visits.entered_at < windows.window_end
+        and (visits.exited_at is null or visits.exited_at >= windows.window_end)
+    where windows.window_kind in ('quarter', 'year') and windows.is_closed
+"""
+
+SCHEMA = pa.schema(
+    [
+        ("window_id", pa.string()), ("role_family", pa.string()),
+        ("stage", pa.string()), ("n", pa.int64()), ("estimate", pa.float64()),
+        ("ci_low", pa.float64()), ("ci_high", pa.float64()),
+        ("ci_method", pa.string()), ("status", pa.string()), ("p", pa.float64()),
+        ("avg_wip", pa.float64()), ("arrival_rate", pa.float64()),
+        ("throughput", pa.float64()), ("little_w_days", pa.float64()),
+        ("backlog_growth", pa.float64()), ("backlog_growth_ci_low", pa.float64()),
+        ("backlog_growth_ci_high", pa.float64()), ("backlog_growth_p", pa.float64()),
+        ("backlog_growth_q", pa.float64()), ("ageing_over_p85", pa.float64()),
+        ("share_of_cycle_days", pa.float64()), ("km_median_days", pa.float64()),
+        ("km_median_days_ci_low", pa.float64()),
+        ("km_median_days_ci_high", pa.float64()), ("p85_days", pa.float64()),
+        ("reference_days", pa.float64()), ("reference_kind", pa.string()),
+        ("bottleneck_rank", pa.int64()), ("is_bottleneck", pa.bool_()),
+    ]
+)  # fmt: skip
+
+
+def bottlenecks(
+    warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator
+) -> pa.Table:
+    """Return waiting and backlog by window, role family and stage.
+
+    The estimate is the median days in the stage above its reference: the declared SLA,
+    else the stage's own median of the year before the window. Backlog growth is
+    arrivals less departures a week; its interval and p come from blocks of weeks drawn
+    with `rng`. Role family `all` pools.
+    """
+    stays = _times(warehouse, _IN_WINDOW)
+    if stays.empty:
+        return SCHEMA.empty_table()
+    before = _times(warehouse, _YEAR_BEFORE)[
+        [*KEYS, "median", "low", "high", "p85", "n"]
+    ].rename(columns=lambda name: name if name in KEYS else f"before_{name}")
+    frame = stays.merge(before, on=KEYS, how="left")
+    frame = frame.merge(_stages(warehouse), on=["role_family", "stage"], how="left")
+    windows = warehouse.read_arrow(_WINDOWS).to_pandas()
+    frame = frame.merge(windows[["window_id", "window_kind", "window_start"]])
+    flow = _flow(warehouse, windows, policy, rng)
+    frame = frame.merge(flow, on=KEYS, how="left")
+    frame = _above_reference(frame, policy)
+    frame = frame.merge(_ageing(warehouse, frame), on=KEYS, how="left")
+    frame = frame.merge(_named(frame), on=KEYS, how="left")
+    return arrow_table(frame.sort_values(KEYS), SCHEMA)
+
+
+def _times(warehouse: Warehouse, query: str) -> pd.DataFrame:
+    """Median and 85th percentile of days in the stage by slice."""
+    cases = warehouse.read_arrow(query).to_pandas()
+    code, frame = group_codes(cases, KEYS)
+    times = survival_quantiles(
+        cases["days"],
+        ~cases["is_open"].to_numpy(bool),
+        group=code,
+        n_groups=len(frame),
+        probability=[0.5, 0.85],
+        count=cases["n"],
+    )
+    return frame.assign(
+        n=times.n,
+        median=times.estimate[:, 0],
+        low=times.low[:, 0],
+        high=times.high[:, 0],
+        p85=times.estimate[:, 1],
+    )
+
+
+def _stages(warehouse: Warehouse) -> pd.DataFrame:
+    """SLA and who is waited for; a pooled row has them where all families agree."""
+    stages = warehouse.read_arrow(_STAGES).to_pandas()
+    agreed = stages["sla_days"] == stages["largest_sla_days"]
+    return stages.assign(
+        sla_days=stages["sla_days"].where(agreed),
+        waits_on=stages["waits_on"].where(
+            stages["waits_on"] == stages["smallest_waits_on"], "both"
+        ),
+    )[["role_family", "stage", "sla_days", "waits_on"]]
+
+
+def _flow(
+    warehouse: Warehouse,
+    windows: pd.DataFrame,
+    policy: Policy,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Arrivals, departures and work in progress of the whole weeks of each window."""
+    weeks = warehouse.read_arrow(_WEEKS).to_pandas()
+    if weeks.empty:
+        return pd.DataFrame(columns=KEYS)
+    weeks["week_start"] = pd.to_datetime(weeks["week_start"])
+    known = np.sort(weeks["week_start"].unique())
+    place = weeks["week_start"].map({week: at for at, week in enumerate(known)})
+    code, slices = group_codes(weeks, KEYS[1:])
+    shape = (len(slices), known.size)
+    arrived, left, wip = (np.zeros(shape) for _ in range(3))
+    # Weeks in which a stage saw nobody count as zero.
+    arrived[code, place] = weeks["n_arrived"]
+    left[code, place] = weeks["n_left"]
+    wip[code, place] = weeks["wip_days"]
+    parts = []
+    for window in windows.itertuples(index=False):
+        inside = (known >= np.datetime64(window.window_start)) & (
+            known < np.datetime64(window.window_end)
+        )
+        if inside.sum() < 2:
+            continue
+        growth = backlog_growth(
+            arrived[:, inside],
+            left[:, inside],
+            replicates=policy.bootstrap_replicates,
+            rng=rng,
+        )
+        n_weeks, days = inside.sum(), wip[:, inside].sum(axis=1)
+        arrivals = arrived[:, inside].sum(axis=1)
+        total = pd.Series(days).groupby(slices["role_family"]).transform("sum")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            parts.append(
+                slices.assign(
+                    window_id=window.window_id,
+                    avg_wip=days / (n_weeks * _WEEK_DAYS),
+                    arrival_rate=arrivals / n_weeks,
+                    throughput=left[:, inside].sum(axis=1) / n_weeks,
+                    little_w_days=np.where(arrivals > 0, days / arrivals, np.nan),
+                    backlog_growth=growth.estimate,
+                    backlog_growth_ci_low=growth.low,
+                    backlog_growth_ci_high=growth.high,
+                    backlog_growth_p=growth.p,
+                    share_of_cycle_days=days / total.to_numpy(),
+                )
+            )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=KEYS)
+
+
+def _above_reference(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    """Days above the reference with the doubt of both medians."""
+    has_sla = frame["sla_days"].notna()
+    enough_before = frame["before_n"] >= policy.show_minimum_entered
+    reference = frame["sla_days"].where(
+        has_sla, frame["before_median"].where(enough_before)
+    )
+    # The doubt of a difference of two medians: half-widths add in squares.
+    before_up = (frame["before_high"] - frame["before_median"]).where(~has_sla, 0.0)
+    before_down = (frame["before_median"] - frame["before_low"]).where(~has_sla, 0.0)
+    estimate = frame["median"] - reference
+    low = estimate - np.hypot(frame["median"] - frame["low"], before_up)
+    high = estimate + np.hypot(frame["high"] - frame["median"], before_down)
+    few = (frame["n"] < policy.show_minimum_entered) | estimate.isna()
+    crosses = (low <= 0) & ~(high < 0)
+    below = (estimate - low) / _Z95
+    p = norm.sf(estimate / below.where(below > 0))
+    shown = ~few
+    return frame.assign(
+        estimate=estimate.where(shown),
+        ci_low=low.where(shown),
+        ci_high=high.where(shown),
+        p=pd.Series(p, index=frame.index).where(shown),
+        ci_method=np.where(few, "none", "Kaplan-Meier medians, log-log"),
+        status=np.select([few, crosses], ["insufficient", "inconclusive"], "ok"),
+        km_median_days=frame["median"].where(frame["n"] >= policy.show_minimum_entered),
+        km_median_days_ci_low=frame["low"].where(
+            frame["n"] >= policy.show_minimum_entered
+        ),
+        km_median_days_ci_high=frame["high"].where(
+            frame["n"] >= policy.show_minimum_entered
+        ),
+        p85_days=frame["p85"].where(frame["n"] >= policy.show_minimum_entered),
+        reference_days=reference,
+        reference_kind=np.select(
+            [has_sla, reference.notna()], ["sla", "median of the year before"], "none"
+        ),
+    )
+
+
+def _ageing(warehouse: Warehouse, frame: pd.DataFrame) -> pd.DataFrame:
+    """Share of applications waiting at a window's end for longer than p85."""
+    waiting = warehouse.read_arrow(_OPEN_AT_END).to_pandas()
+    both = pd.concat([waiting, waiting.assign(role_family="all")], ignore_index=True)
+    limits = frame[[*KEYS, "before_p85", "p85_days"]]
+    both = both.merge(limits, on=KEYS)
+    limit = both["before_p85"].fillna(both["p85_days"])
+    both = both.assign(is_late=(both["age_days"] > limit).where(limit.notna()))
+    shares = both.dropna(subset="is_late").astype({"is_late": float})
+    return (
+        shares.groupby(KEYS, as_index=False)["is_late"]
+        .mean()
+        .rename(columns={"is_late": "ageing_over_p85"})
+    )
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rank by share of waiting, q of backlog growth, and what counts as a bottleneck.
+
+    A stage is one where the company is waited for and either days above the reference
+    have a lower bound above zero in two quarters running, or the backlog grows (rule
+    R11). Some stage always holds the largest share: that alone is no finding.
+    """
+    frame = frame.sort_values(["role_family", "stage", "window_kind", "window_start"])
+    late = frame["ci_low"] > 0
+    run = late.groupby([frame["role_family"], frame["stage"], frame["window_kind"]])
+    before = run.shift(1, fill_value=False)
+    twice = late & (before.astype(bool) | (frame["window_kind"] == "year"))
+    families = group_codes(
+        frame.assign(pooled=frame["role_family"] == "all"), ("window_id", "pooled")
+    )[0]
+    q = benjamini_hochberg(frame["backlog_growth_p"].to_numpy(float), families)
+    grows = (frame["backlog_growth"] > 0) & (q < 0.05)
+    rank = frame.groupby(["window_id", "role_family"])["share_of_cycle_days"].rank(
+        method="first", ascending=False
+    )
+    return frame[KEYS].assign(
+        backlog_growth_q=q,
+        bottleneck_rank=rank.astype("Int64"),
+        is_bottleneck=(frame["waits_on"] != "candidate") & (twice | grows),
+    )

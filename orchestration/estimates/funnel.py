@@ -1,0 +1,228 @@
+"""Funnel: who moves on from each stage, by cohort and by activity (T4)."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from orchestration.estimates.frames import arrow_table, group_codes
+from orchestration.settings import Policy
+from orchestration.statistics.durations import (
+    Incidence,
+    Quantiles,
+    cumulative_incidence,
+    survival_quantiles,
+)
+from orchestration.statistics.proportions import wilson
+from orchestration.warehouse import Warehouse
+
+OUTCOMES = ("advanced", "rejected", "withdrew", "closed_no_decision")
+KEYS = ("window_id", "role_family", "source", "stage")
+# Whole hours: nothing a reader sees is finer, and a million visits share few of them.
+_PLACED = """
+    with placed as (
+        select
+            windows.window_id,
+            outcomes.role_family,
+            coalesce(outcomes.source, 'unspecified') as source,
+            outcomes.stage,
+            outcomes.outcome,
+            outcomes.is_skipped,
+            outcomes.is_in_stage_censored,
+            round(outcomes.outcome_days * 24) / 24 as outcome_days,
+            round(outcomes.in_stage_days * 24) / 24 as in_stage_days
+        from marts.fct_stage_outcomes as outcomes
+        inner join marts.dim_windows as windows
+            on outcomes.{moment} >= windows.window_start
+            and outcomes.{moment} < windows.window_end
+    )
+    select
+        window_id,
+        case when grouping(role_family) = 1 then 'all' else role_family end
+            as role_family,
+        case when grouping(source) = 1 then 'all' else source end as source,
+        stage,
+        {columns},
+        cast(count(*) as bigint) as n
+    from placed
+    {where}
+    group by window_id, stage, {columns}, cube (role_family, source)
+"""
+_COHORT = _PLACED.format(
+    moment="first_entered_at", columns="outcome, is_skipped, outcome_days", where=""
+)
+_IN_STAGE = _PLACED.format(
+    moment="first_entered_at",
+    columns="is_in_stage_censored, in_stage_days",
+    where="where in_stage_days is not null",
+)
+_ACTIVITY = _PLACED.format(
+    moment="outcome_at", columns="outcome", where="where outcome <> 'open'"
+)
+
+SCHEMA = pa.schema(
+    [
+        ("basis", pa.string()), ("window_id", pa.string()),
+        ("role_family", pa.string()), ("source", pa.string()), ("stage", pa.string()),
+        ("n", pa.int64()), ("estimate", pa.float64()), ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()), ("ci_method", pa.string()),
+        ("status", pa.string()), ("entered", pa.int64()), ("advanced", pa.int64()),
+        ("rejected", pa.int64()), ("withdrew", pa.int64()),
+        ("closed_no_decision", pa.int64()), ("open", pa.int64()),
+        ("skipped", pa.int64()), ("maturity", pa.float64()),
+        ("horizon_days", pa.float64()), ("aj_reject_h", pa.float64()),
+        ("aj_reject_h_ci_low", pa.float64()), ("aj_reject_h_ci_high", pa.float64()),
+        ("aj_withdraw_h", pa.float64()), ("aj_withdraw_h_ci_low", pa.float64()),
+        ("aj_withdraw_h_ci_high", pa.float64()), ("conversion_closed", pa.float64()),
+        ("conversion_closed_ci_low", pa.float64()),
+        ("conversion_closed_ci_high", pa.float64()), ("km_median_days", pa.float64()),
+        ("km_median_days_ci_low", pa.float64()),
+        ("km_median_days_ci_high", pa.float64()), ("p85_days", pa.float64()),
+    ]
+)  # fmt: skip
+
+
+def funnel(warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator) -> pa.Table:
+    """Return conversion and time in stage by window, role family, source and stage.
+
+    Rows with basis `cohort` hold applications that first entered a stage in the window
+    and the probability that they were at a later one within the horizon; open ones are
+    censored at `as_of`. Rows with basis `activity` hold exits of the window. `all`
+    pools role families or sources. Insufficient rows keep their counts. `rng` is not
+    drawn from.
+    """
+    cohort = _cohort(warehouse, policy)
+    activity = _activity(warehouse, policy)
+    return arrow_table(pd.concat([cohort, activity], ignore_index=True), SCHEMA)
+
+
+def _cohort(warehouse: Warehouse, policy: Policy) -> pd.DataFrame:
+    """One row per slice and stage, of applications that entered in the window."""
+    cases = warehouse.read_arrow(_COHORT).to_pandas()
+    code, frame = group_codes(cases, KEYS)
+    weight = cases["n"].to_numpy()
+    cause = cases["outcome"].map(
+        {"open": 0, **{name: place + 1 for place, name in enumerate(OUTCOMES)}}
+    )
+    incidence = cumulative_incidence(
+        cases["outcome_days"],
+        cause.to_numpy(np.int64),
+        horizon=policy.horizon_days,
+        group=code,
+        n_groups=len(frame),
+        n_causes=len(OUTCOMES),
+        count=weight,
+    )
+    size = len(frame)
+    counts = {
+        name: np.bincount(
+            code, weight * (cases["outcome"] == name), minlength=size
+        ).astype(np.int64)
+        for name in ("open", *OUTCOMES)
+    }
+    entered = np.bincount(code, weight, minlength=size).astype(np.int64)
+    frame = frame.assign(
+        basis="cohort",
+        n=entered,
+        entered=entered,
+        **counts,
+        skipped=np.bincount(code, weight * cases["is_skipped"], minlength=size).astype(
+            np.int64
+        ),
+        maturity=incidence.maturity,
+        horizon_days=policy.horizon_days,
+        ci_method="Aalen-Johansen, log-log",
+    )
+    frame = _with_incidence(frame, incidence)
+    frame = _with_conversion(frame)
+    frame = _with_time_in_stage(frame, warehouse)
+    few = frame["n"] < policy.show_minimum_entered
+    # Nobody observed to the horizon: the curve does not get there.
+    early = (
+        few
+        | ~(frame["maturity"] >= policy.show_minimum_maturity)
+        | frame["estimate"].isna()
+    )
+    rates = ("estimate", "aj_reject_h", "aj_withdraw_h", "conversion_closed")
+    _blank(frame, early, rates)
+    _blank(frame, few, ("km_median_days",))
+    frame.loc[few, "p85_days"] = np.nan
+    return frame.assign(
+        status=np.where(early, "insufficient", "ok"),
+        ci_method=np.where(early, "none", frame["ci_method"]),
+    )
+
+
+def _with_incidence(frame: pd.DataFrame, incidence: Incidence) -> pd.DataFrame:
+    """The probability of each way out within the horizon, with bounds."""
+    for name, column in (("", 0), ("aj_reject_h_", 1), ("aj_withdraw_h_", 2)):
+        frame[name.rstrip("_") or "estimate"] = incidence.estimate[:, column]
+        frame[f"{name}ci_low"] = incidence.low[:, column]
+        frame[f"{name}ci_high"] = incidence.high[:, column]
+    return frame
+
+
+def _with_conversion(frame: pd.DataFrame) -> pd.DataFrame:
+    """Advanced among those whose stay has ended."""
+    closed = frame["entered"] - frame["open"]
+    share = wilson(frame["advanced"], closed)
+    return frame.assign(
+        conversion_closed=share.estimate,
+        conversion_closed_ci_low=share.low,
+        conversion_closed_ci_high=share.high,
+    )
+
+
+def _with_time_in_stage(frame: pd.DataFrame, warehouse: Warehouse) -> pd.DataFrame:
+    """Median and 85th percentile of days in the stage, open stays censored."""
+    stays = warehouse.read_arrow(_IN_STAGE).to_pandas()
+    code, slices = group_codes(stays, KEYS)
+    times: Quantiles = survival_quantiles(
+        stays["in_stage_days"],
+        ~stays["is_in_stage_censored"].to_numpy(bool),
+        group=code,
+        n_groups=len(slices),
+        probability=[0.5, 0.85],
+        count=stays["n"],
+    )
+    slices = slices.assign(
+        km_median_days=times.estimate[:, 0],
+        km_median_days_ci_low=times.low[:, 0],
+        km_median_days_ci_high=times.high[:, 0],
+        p85_days=times.estimate[:, 1],
+    )
+    return frame.merge(slices, on=list(KEYS), how="left", validate="one_to_one")
+
+
+def _activity(warehouse: Warehouse, policy: Policy) -> pd.DataFrame:
+    """One row per slice and stage, of exits in the window."""
+    exits = warehouse.read_arrow(_ACTIVITY).to_pandas()
+    code, frame = group_codes(exits, KEYS)
+    weight, size = exits["n"].to_numpy(), len(frame)
+    counts = {
+        name: np.bincount(
+            code, weight * (exits["outcome"] == name), minlength=size
+        ).astype(np.int64)
+        for name in OUTCOMES
+    }
+    n = np.bincount(code, weight, minlength=size).astype(np.int64)
+    share = wilson(counts["advanced"], n)
+    few = n < policy.show_minimum_entered
+    frame = frame.assign(
+        basis="activity",
+        n=n,
+        estimate=share.estimate,
+        ci_low=share.low,
+        ci_high=share.high,
+        **counts,
+        status=np.where(few, "insufficient", "ok"),
+        ci_method=np.where(few, "none", "Wilson"),
+    )
+    _blank(frame, pd.Series(few), ("estimate",))
+    return frame
+
+
+def _blank(frame: pd.DataFrame, where: pd.Series, columns: tuple[str, ...]) -> None:
+    """Take the numbers out of rows that have too little behind them."""
+    for name in columns:
+        prefix = "" if name == "estimate" else f"{name}_"
+        frame.loc[where, [name, f"{prefix}ci_low", f"{prefix}ci_high"]] = np.nan
