@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-from expectations import GUARDED
 
+from expectations import GUARDED
 from orchestration.defs.resources import CalibrantResource, stage
 from orchestration.publishing.generation import Building, Generation, current_generation
 from orchestration.settings import Home

@@ -74,7 +74,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
             while error and error.cause:
                 error = error.cause
             message = error.message.strip() if error else "failed without a message"
-        if not event.step_key.startswith("gate_"):
+        if not (event.step_key or "").startswith("gate_"):
             messages.append(f"{event.step_key}: {message}")
     return messages
 

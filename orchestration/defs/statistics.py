@@ -1,7 +1,6 @@
 """Estimates: one asset per table, marts in as Arrow, Parquet out."""
 
 import zlib
-from collections.abc import Mapping
 
 import dagster as dg
 import numpy as np
@@ -43,7 +42,7 @@ def _asset(name: str, estimate: Estimate) -> dg.AssetsDefinition:
             )
             notes.append(f"{table.num_rows:,} rows")
         pq.write_table(table, building.table(name), compression="zstd")
-        metadata: Mapping[str, object] = {
+        metadata = {
             "dagster/row_count": table.num_rows,
             "seed": policy.seed,
             "generation": building.plan.generation,

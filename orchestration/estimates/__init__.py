@@ -47,7 +47,13 @@ ESTIMATES = {
     ),
     "bottlenecks": Estimate(
         bottlenecks,
-        ("dim_windows", "fct_stage_outcomes", "fct_stage_visits", "fct_stage_weeks"),
+        (
+            "dim_stages",
+            "dim_windows",
+            "fct_stage_outcomes",
+            "fct_stage_visits",
+            "fct_stage_weeks",
+        ),
         "Days above each stage's reference, and growth of its backlog.",
     ),
     "adverse_impact": Estimate(

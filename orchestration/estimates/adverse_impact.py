@@ -236,9 +236,7 @@ def _judged(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
             ["insufficient", "inconclusive"],
             "ok",
         ),
-        ci_method=np.where(
-            ~shown | frame["is_reference"], "none", frame["ci_method"]
-        ),
+        ci_method=np.where(~shown | frame["is_reference"], "none", frame["ci_method"]),
     )
     ratios = [
         "estimate", "ci_low", "ci_high", "mh_or", "mh_rr", "mh_rr_ci_low",

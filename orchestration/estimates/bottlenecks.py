@@ -77,16 +77,7 @@ _WEEKS = """
     group by stage, week_start
 """
 _STAGES = """
-    select
-        case when grouping(role_family) = 1 then 'all' else role_family end
-            as role_family,
-        stage,
-        min(sla_days) as sla_days,
-        max(sla_days) as largest_sla_days,
-        max(waits_on) as waits_on,
-        min(waits_on) as smallest_waits_on
-    from marts.fct_stage_visits
-    group by stage, cube (role_family)
+    select role_family, stage, sla_days, waits_on from marts.dim_stages
 """
 _OPEN_AT_END = """
     select
@@ -139,7 +130,8 @@ def bottlenecks(
         [*KEYS, "median", "low", "high", "p85", "n"]
     ].rename(columns=lambda name: name if name in KEYS else f"before_{name}")
     frame = stays.merge(before, on=KEYS, how="left")
-    frame = frame.merge(_stages(warehouse), on=["role_family", "stage"], how="left")
+    stages = warehouse.read_arrow(_STAGES).to_pandas()
+    frame = frame.merge(stages, on=["role_family", "stage"], how="left")
     windows = warehouse.read_arrow(_WINDOWS).to_pandas()
     frame = frame.merge(windows[["window_id", "window_kind", "window_start"]])
     flow = _flow(warehouse, windows, policy, rng)
@@ -169,18 +161,6 @@ def _times(warehouse: Warehouse, query: str) -> pd.DataFrame:
         high=times.high[:, 0],
         p85=times.estimate[:, 1],
     )
-
-
-def _stages(warehouse: Warehouse) -> pd.DataFrame:
-    """SLA and who is waited for; a pooled row has them where all families agree."""
-    stages = warehouse.read_arrow(_STAGES).to_pandas()
-    agreed = stages["sla_days"] == stages["largest_sla_days"]
-    return stages.assign(
-        sla_days=stages["sla_days"].where(agreed),
-        waits_on=stages["waits_on"].where(
-            stages["waits_on"] == stages["smallest_waits_on"], "both"
-        ),
-    )[["role_family", "stage", "sla_days", "waits_on"]]
 
 
 def _flow(

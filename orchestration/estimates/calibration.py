@@ -89,9 +89,7 @@ def _window_table(rated: Ratings, window: Window, policy: Policy) -> pa.Table:
         if chosen.all():
             parts.append(parts[0].assign(role_family=str(family)))
         elif chosen.any():
-            parts.append(
-                _slice(cards, chosen, str(family), rated, modal[code], policy)
-            )
+            parts.append(_slice(cards, chosen, str(family), rated, modal[code], policy))
     frame = pd.concat(parts, ignore_index=True).assign(window_id=window.id)
     # Pooled rows and rows by role family are two readings of the same ratings.
     group = (frame["role_family"] != "all").to_numpy().astype(np.int64)
@@ -132,8 +130,8 @@ def _cards(rated: Ratings) -> _Cards:
         interviewer=rated.interviewer[first][one],
         family=criterion[one],
         n_competencies=size,
-        total=total,
-        squares=np.bincount(card, deviation**2),
+        total=np.asarray(total, dtype=np.float64),
+        squares=np.asarray(np.bincount(card, deviation**2), dtype=np.float64),
     )
 
 
@@ -149,10 +147,9 @@ def _modal_shares(rated: Ratings, family: Integers) -> list[Floats]:
         minlength=n_families * n * len(levels),
     ).reshape(n_families, n, len(levels))
     with np.errstate(invalid="ignore"):
-        shares = [
+        return [
             table.max(axis=1) / table.sum(axis=1) for table in [*counts, counts.sum(0)]
         ]
-    return shares
 
 
 def _slice(
@@ -225,9 +222,7 @@ def _other_raters(
     candidate: Integers, cell: Integers, interviewer: Integers
 ) -> Integers:
     """How many other interviewers rated the same candidate in the same cell."""
-    _, visit = np.unique(
-        candidate * (cell.max() + 1) + cell, return_inverse=True
-    )
+    _, visit = np.unique(candidate * (cell.max() + 1) + cell, return_inverse=True)
     distinct = np.unique(visit * (interviewer.max() + 1) + interviewer)
     return np.bincount(distinct // (interviewer.max() + 1))[visit] - 1
 
@@ -344,15 +339,13 @@ def _halo(
         base = np.bincount(who, variance, minlength=n)
         index = np.bincount(who, excess, minlength=n) / base
         count = np.bincount(who, minlength=n)
-        noise = np.bincount(
-            who, (excess - index[who] * variance) ** 2, minlength=n
-        ) * (count / (count - 1))
+        noise = np.bincount(who, (excess - index[who] * variance) ** 2, minlength=n) * (
+            count / (count - 1)
+        )
         return {"halo_index": index, "_halo_se": np.sqrt(noise) / base}
 
 
-def _flags(
-    frame: pd.DataFrame, group: Integers, policy: Policy
-) -> NDArray[np.object_]:
+def _flags(frame: pd.DataFrame, group: Integers, policy: Policy) -> NDArray[np.object_]:
     """The first habit that stands out; severity before the others."""
     rate = policy.false_discovery_rate
     enough = (frame["n"] >= policy.act_minimum_interviewer_candidates) & (

@@ -81,7 +81,9 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-def funnel(warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator) -> pa.Table:
+def funnel(
+    warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator
+) -> pa.Table:
     """Return conversion and time in stage by window, role family, source and stage.
 
     Rows with basis `cohort` hold applications that first entered a stage in the window

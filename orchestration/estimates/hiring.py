@@ -159,10 +159,7 @@ def time_to_hire(
     open, or were closed unfilled, are censored. `rng` is not drawn from.
     """
     cases = pd.concat(
-        [
-            warehouse.read_arrow(query).to_pandas()
-            for query in (_HIRED, _FILLED)
-        ],
+        [warehouse.read_arrow(query).to_pandas() for query in (_HIRED, _FILLED)],
         ignore_index=True,
     )
     code, frame = group_codes(cases, ("measure", "window_id", "role_family", "source"))

@@ -163,8 +163,9 @@ def ratings(warehouse: Warehouse, window: Window) -> Ratings:
 
     return Ratings(
         criteria=warehouse.read_arrow(_CRITERIA, bounds).to_pandas(),
-        interviewers=warehouse.read_arrow(_INTERVIEWERS, bounds)["interviewer_id"]
-        .to_pylist(),
+        interviewers=warehouse.read_arrow(_INTERVIEWERS, bounds)[
+            "interviewer_id"
+        ].to_pylist(),
         criterion=codes("criterion"),
         candidate=codes("candidate"),
         interviewer=codes("interviewer"),

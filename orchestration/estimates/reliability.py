@@ -44,7 +44,7 @@ _SMALLEST_BLOCK = 5
 _MOST_BLOCKS = 200
 
 # Share of the decided applications that advanced from the stage they were rated in.
-_PASS_RATES = """
+_ADVANCED_SHARES = """
     with rated as (
         select
             application_id,
@@ -192,7 +192,8 @@ def _window_table(
     cells = _cells(rated)
     frame = _spread(cells)
     frame = _agreement(frame, cells, policy, rng)
-    rates = warehouse.read_arrow(_PASS_RATES, [window.start, window.end]).to_pandas()
+    bounds = [window.start, window.end]
+    rates = warehouse.read_arrow(_ADVANCED_SHARES, bounds).to_pandas()
     frame = frame.merge(rates, on=["role_family", "round"], how="left")
     starts = np.searchsorted(cells.cell, np.arange(len(frame) + 1))
     singles = dict(list(cells.questions.groupby("cell", sort=False)))
@@ -235,9 +236,9 @@ def _cells(rated: Ratings) -> _Cells:
                 named["competency"] = "all"
             code, groups = group_codes(named, CELL)
             part = judged.assign(cell=code[judged["criterion"]] + first)
-            part = part.groupby(
-                ["cell", "candidate", "interviewer"], as_index=False
-            )["value"].mean()
+            part = part.groupby(["cell", "candidate", "interviewer"], as_index=False)[
+                "value"
+            ].mean()
             parts.append(part)
             sums = criteria.groupby(code)[
                 ["n_after_debrief", "n_independence_unknown"]
@@ -279,9 +280,7 @@ def _steps(
     span = labels["scale_max"].to_numpy(float) - low
     declared = labels["n_levels"].fillna(0).to_numpy(float)
     whole = (span == np.round(span)) & (span + 1 >= declared)
-    step = np.where(
-        whole | (declared < 2), 1.0, span / np.maximum(declared - 1, 1)
-    )
+    step = np.where(whole | (declared < 2), 1.0, span / np.maximum(declared - 1, 1))
     step = np.where(step > 0, step, 1.0)
     return step, (np.round(span / step) + 1).astype(np.int64)
 
@@ -433,9 +432,9 @@ def _finished(frame: pd.DataFrame, shown: pd.Series, policy: Policy) -> pd.DataF
     for name in ("reliability_needed_k", "n_components", "n_levels"):
         frame[name] = pd.to_numeric(frame[name]).astype("Int64")
     return frame.assign(
-        modal_is_extreme=frame["modal_is_extreme"].astype(object).where(
-            spread_shown, None
-        ),
+        modal_is_extreme=frame["modal_is_extreme"]
+        .astype(object)
+        .where(spread_shown, None),
         ci_method=frame["ci_method"].where(frame["ci_method"].notna(), "none"),
         status=np.select(
             [~shown | frame["estimate"].isna(), frame["var_candidate"] == 0],
@@ -483,7 +482,7 @@ def _blocks(cells: _Cells, window: Window) -> list[dict[str, Any]]:
 
 def _compared(row: dict[str, Any]) -> dict[str, Any]:
     """The block with our coefficients and their distance from pingouin's."""
-    import pingouin  # noqa: PLC0415 -- a slow import, needed where blocks exist
+    import pingouin
 
     table = row.pop("_table")
     ours = complete_block(table)

@@ -206,9 +206,7 @@ def _correlated(
     code, frame = group_codes(everyone, _PREDICTOR)
     size = len(frame)
     is_hired = everyone["_hired"].to_numpy()
-    ratio = validity.sd_ratios(
-        everyone["z"], is_hired, group=code, n_groups=size
-    )
+    ratio = validity.sd_ratios(everyone["z"], is_hired, group=code, n_groups=size)
     usable = np.where(np.isfinite(ratio) & (ratio > 0), ratio, 1.0)
     chosen = reviewed.to_numpy()
     found = validity.predictive_validity(
@@ -228,9 +226,7 @@ def _correlated(
         horizon = np.bincount(code[chosen], months[chosen], size) / n
     few = (n < policy.show_minimum_outcomes) | ~np.isfinite(found.observed.estimate)
     operational = (
-        np.nan
-        if policy.criterion_reliability is None
-        else found.operational.estimate
+        np.nan if policy.criterion_reliability is None else found.operational.estimate
     )
     shown = {
         "estimate": found.observed.estimate,

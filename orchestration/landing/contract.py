@@ -23,7 +23,7 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "number": pa.float64(),
     "boolean": pa.bool_(),
 }
-LINEAGE = {
+LINEAGE: dict[str, pa.DataType] = {
     "_source": pa.string(),
     "_file": pa.string(),
     "_line": pa.int64(),
@@ -43,6 +43,7 @@ class Column:
     is_nullable: bool = True
     values: tuple[str, ...] = ()
     is_event: bool = False
+    limits: tuple[float | str | None, float | str | None] = (None, None)
 
     @property
     def is_restricted(self) -> bool:
@@ -76,8 +77,8 @@ class Entity:
     @property
     def raw_schema(self) -> pa.Schema:
         """The typed schema of raw: contract columns, then lineage."""
-        fields = [(c.name, ARROW_TYPES[c.kind]) for c in self.raw_columns]
-        return pa.schema([*fields, *LINEAGE.items()])
+        types = {c.name: ARROW_TYPES[c.kind] for c in self.raw_columns}
+        return pa.schema({**types, **LINEAGE})
 
 
 _PERSONS = frozenset(
@@ -101,6 +102,18 @@ _IDS_NOT_OF_A_SOURCE = frozenset({"rubric_id", "question_id", "loop_id", "challe
 _NOT_EVENTS = frozenset({"starts_on", "scheduled_at", "updated_at", "certified_on",
                          "period_start", "period_end", "given_at", "withdrawn_at",
                          "created_at", "hired_on", "left_on"})  # fmt: skip
+# Least and greatest value: a number, or the column of the same row that holds it.
+_LIMITS: dict[tuple[str, str], tuple[float | str | None, float | str | None]] = {
+    ("performance_reviews", "rating"): ("rating_min", "rating_max"),
+    ("candidate_surveys", "score"): (None, "score_max"),
+    ("assessment_results", "score"): (None, "max_score"),
+    ("demographic_counts", "entered"): (0, None),
+    ("demographic_counts", "advanced"): (0, "entered"),
+    ("interviewer_capacity", "hours"): (0, 168),
+    ("interviews", "duration_minutes"): (0, 1440),
+    ("interview_panel", "minutes"): (0, 1440),
+    ("take_homes", "hours_reported"): (0, 1000),
+}
 
 
 def _kind(entity: str, name: str) -> Kind:
@@ -143,7 +156,8 @@ def _entity(name: str, description: str, text: str) -> Entity:
         is_key = label.startswith("*")
         is_optional = label.endswith("?")
         column = label.strip("*?!")
-        kind = _kind(name, column)
+        # A listed value is text, whatever the name ends with: `waits_on` is no date.
+        kind = "text" if values else _kind(name, column)
         columns.append(
             Column(
                 column,
@@ -153,6 +167,7 @@ def _entity(name: str, description: str, text: str) -> Entity:
                 is_nullable=is_optional or label.endswith("!"),
                 values=values,
                 is_event=kind in ("timestamp", "date") and column not in _NOT_EVENTS,
+                limits=_LIMITS.get((name, column), (None, None)),
             )
         )
     return Entity(name, description, tuple(columns))

@@ -1,13 +1,12 @@
 """People past raw are keyed pseudonyms; who is who stays in `restricted/`."""
 
-import base64
+import hashlib
 import hmac
 import os
 import secrets
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.landing.contract import Entity
@@ -19,48 +18,44 @@ KEY_BYTES = 32
 def load_key(home: Home) -> bytes:
     """Return the home's key, made on first use and readable by its owner only."""
     path = home.restricted / "key"
+    home.restricted.mkdir(parents=True, exist_ok=True)
+    home.restricted.chmod(0o700)
     if not path.is_file():
-        home.restricted.mkdir(parents=True, exist_ok=True)
-        home.restricted.chmod(0o700)
         temporary = path.with_name(".key.tmp")
-        with os.fdopen(
-            os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600), "wb"
-        ) as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
             file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
+    path.chmod(0o600)
     return path.read_bytes()
 
 
 def pseudonym(key: bytes, native: str) -> str:
-    """Return the pseudonym of a `<source>:<id>`: HMAC-SHA256, 130 bits of it."""
-    digest = hmac.digest(key, native.encode(), "sha256")
-    return "p_" + base64.b32encode(digest).decode()[:26].lower()
+    """Return the pseudonym of a `<source>:<id>`: HMAC-SHA256, 128 bits of it."""
+    return "p_" + hmac.digest(key, native.encode(), "sha256").hex()[:32]
 
 
-def pseudonymise(
-    connection: duckdb.DuckDBPyConnection, entity: Entity, key: bytes
-) -> None:
-    """Make `people` (native, pseudonym) of every person that `typed` names."""
-    columns = [c.name for c in entity.columns if c.kind == "person"]
-    if not columns:
-        connection.execute(
-            "create or replace table people (native varchar, pseudonym varchar)"
-        )
-        return
-    union = " union ".join(
-        f'select distinct "{name}" as native from typed where "{name}" is not null'
-        for name in columns
+def derived(key: bytes, purpose: str) -> str:
+    """Return a secret for another purpose, which does not betray the key."""
+    return hmac.digest(key, f"purpose:{purpose}".encode(), "sha256").hex()
+
+
+def declare_pseudonyms(connection: duckdb.DuckDBPyConnection, key: bytes) -> None:
+    """Make the macro `pseudonym(native)` of a connection: RFC 2104 in SQL.
+
+    The key is bound, never part of a statement: statements end up in messages.
+    """
+    block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
+    for name, mask in (("inner_pad", 0x36), ("outer_pad", 0x5C)):
+        pad = bytes(byte ^ mask for byte in block)
+        connection.execute(f"set variable {name} = ?", [pad])
+    connection.execute(
+        "create or replace temp macro pseudonym(native) as case when native is not null"
+        " then 'p_' || left(sha256(getvariable('outer_pad') || unhex(sha256("
+        "getvariable('inner_pad') || encode(native)))), 32) end"
     )
-    natives = connection.sql(union).to_arrow_table()["native"].to_pylist()
-    people = pa.table(
-        {
-            "native": pa.array(natives, pa.string()),
-            "pseudonym": pa.array([pseudonym(key, n) for n in natives], pa.string()),
-        }
-    )
-    connection.register("people_view", people)
-    connection.execute("create or replace table people as select * from people_view")
-    connection.unregister("people_view")
 
 
 def write_restricted(
@@ -68,25 +63,38 @@ def write_restricted(
 ) -> None:
     """Write names, e-mails and free text of `typed` beside their pseudonyms."""
     restricted = [c.name for c in entity.columns if c.is_restricted]
+    if not restricted:
+        return
     person = next(
         (c.name for c in entity.columns if c.is_key and c.kind == "person"), None
     )
-    if not restricted:
-        return
     key = person or next(c.name for c in entity.columns if c.is_key)
-    mapped = "p.pseudonym" if person else f't."{key}"'
-    join = f'left join people p on p.native = t."{key}"' if person else ""
-    columns = ", ".join(f't."{name}"' for name in restricted)
+    subject = f'pseudonym("{key}")' if person else f'"{key}"'
+    columns = ", ".join(f'"{name}"' for name in restricted)
+    write_private(
+        connection,
+        f"select {subject} as subject, \"{key}\" as native_id, '{entity.name}' as kind,"
+        f" {columns} from typed order by _line",
+        path,
+    )
+
+
+def write_private(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
+    """Write the rows of a query as Parquet that only its owner can read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)
     temporary = path.with_name(f".{path.name}.tmp")
-    table = connection.sql(
-        f"select {mapped} as subject, t.\"{key}\" as native_id, '{entity.name}' as kind,"
-        f" {columns} from typed t {join} order by t._line"
-    ).to_arrow_table()
-    pq.write_table(table, temporary, compression="zstd")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
+    copy(connection, sql, temporary)
     temporary.chmod(0o600)
     temporary.replace(path)
+
+
+def copy(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
+    """Write the rows of a query as Parquet."""
+    target = str(path).replace("'", "''")
+    connection.execute(f"copy ({sql}) to '{target}' (format parquet, compression zstd)")
 
 
 def names(home: Home) -> dict[str, str]:

@@ -5,7 +5,8 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +18,11 @@ import pyarrow.parquet as pq
 
 from orchestration.landing.contract import ENTITIES, LINEAGE, Entity
 from orchestration.landing.identity import (
+    copy,
+    declare_pseudonyms,
+    derived,
     load_key,
-    pseudonymise,
+    write_private,
     write_restricted,
 )
 from orchestration.landing.parse import (
@@ -27,25 +31,51 @@ from orchestration.landing.parse import (
     Problem,
     RefusedFileError,
     parse,
+    workbench,
 )
-from orchestration.landing.store import Landed, arrivals, land, stamp
+from orchestration.landing.reader import Reader
+from orchestration.landing.store import (
+    Landed,
+    arrivals,
+    land,
+    read_note,
+    stamp,
+    write_text,
+)
 from orchestration.settings import Home, Sources
 
-QUARANTINE_SCHEMA = pa.schema(
-    [
-        ("source", pa.string()), ("entity", pa.string()), ("file", pa.string()),
-        ("line", pa.int64()), ("column_name", pa.string()), ("code", pa.string()),
-    ]
-)  # fmt: skip
+_QUARANTINE: dict[str, pa.DataType] = {
+    "source": pa.string(),
+    "entity": pa.string(),
+    "file": pa.string(),
+    "line": pa.int64(),
+    "column_name": pa.string(),
+    "code": pa.string(),
+}
+QUARANTINE_SCHEMA = pa.schema(_QUARANTINE)
+_FILES: dict[str, pa.DataType] = {
+    "source": pa.string(),
+    "entity": pa.string(),
+    "file": pa.string(),
+    "rows_in": pa.int64(),
+    "accepted": pa.int64(),
+    "duplicates": pa.int64(),
+    "quarantined": pa.int64(),
+    "last_event_on": pa.date32(),
+    "extracted_on": pa.date32(),
+}
+FILES_SCHEMA = pa.schema(_FILES)
 MESSAGES = {
     "ragged_row": "the row has more or fewer fields than the header",
     "malformed_json": "the line is no JSON object",
     "missing_value": "a required value is missing",
+    "nested_value": "an object or a list where a value was expected",
     "bad_timestamp": "not a timestamp in ISO-8601",
     "bad_date": "not a date in ISO form",
     "bad_number": "not a number",
     "bad_boolean": "not one of true, false, yes, no, 1, 0",
     "unknown_value": "not one of the values the contract allows",
+    "off_scale": "the number lies outside its scale or range",
     "implausible_date": "outside 1970 to 2100",
     "too_long": "the field is longer than 2 MB",
     "control_character": "the field holds a NUL character",
@@ -102,17 +132,10 @@ class Ingest:
 
     def files_table(self) -> pa.Table:
         """Return one row per raw file with its row counts."""
-        schema = pa.schema(
-            [
-                ("source", pa.string()), ("entity", pa.string()), ("file", pa.string()),
-                ("rows_in", pa.int64()), ("accepted", pa.int64()),
-                ("duplicates", pa.int64()), ("quarantined", pa.int64()),
-                ("last_event_on", pa.date32()), ("extracted_on", pa.date32()),
-            ]
-        )  # fmt: skip
         rows = [{**asdict(file), "file": file.name} for file in self.files]
         return pa.Table.from_pylist(
-            [{name: row[name] for name in schema.names} for row in rows], schema=schema
+            [{name: row[name] for name in FILES_SCHEMA.names} for row in rows],
+            schema=FILES_SCHEMA,
         )
 
     def quarantine_table(self) -> pa.Table:
@@ -178,33 +201,38 @@ class CheckReport:
         return "\n".join(lines)
 
 
-def ingest(home: Home, sources: Sources, *, progress: Callable[[str], None]) -> Ingest:
+def ingest(
+    home: Home,
+    sources: Sources,
+    *,
+    progress: Callable[[str], None],
+    inbox: Path | None = None,
+) -> Ingest:
     """Land what the inbox holds, parse what is new, and return all of it as raw.
 
     Running it again on the same inbox changes nothing and reads only file stamps.
     A file that cannot be read is a problem; its rows are not in the result.
     """
-    taken, problems, warnings = arrivals(home)
-    known = sorted({file.source for file in taken} | set(sources.sources))
+    taken, problems, warnings = arrivals(inbox or home.inbox)
+    known = tuple(sorted({file.source for file in taken} | set(sources.sources)))
     stamps_path = home.landing / "stamps.json"
-    hashes: dict[str, str] = (
-        json.loads(stamps_path.read_text()) if stamps_path.is_file() else {}
-    )
+    hashes: dict[str, str] = read_note(stamps_path) or {}
     seen: dict[str, str] = {}
     files: list[RawFile] = []
-    for file in taken:
-        landed = land(home, file, hashes)
-        seen[stamp(file.path)] = landed.sha256
-        try:
-            raw = _raw_file(home, sources, landed, known)
-        except RefusedFileError as error:
-            problems.append(error.problem)
-            continue
-        files.append(raw)
-        if not raw.from_cache:
-            progress(f"{raw.name}: {raw.rows_in:,} rows")
+    with _bench(home, sources, known) as bench:
+        for file in taken:
+            try:
+                landed = land(home, file, hashes)
+                seen[stamp(file.path)] = landed.sha256
+                raw = _raw_file(bench, landed)
+            except RefusedFileError as error:
+                problems.append(error.problem)
+                continue
+            files.append(raw)
+            if not raw.from_cache:
+                progress(f"{raw.name}: {raw.rows_in:,} rows")
     if seen != hashes and home.landing.is_dir():
-        stamps_path.write_text(json.dumps(seen, indent=0, sort_keys=True))
+        write_text(stamps_path, json.dumps(seen, indent=0, sort_keys=True))
     warnings += [warning for file in files for warning in file.warnings]
     warnings += _undeclared_scales(files, sources)
     return Ingest(home, tuple(files), tuple(problems), tuple(warnings))
@@ -216,10 +244,9 @@ def check(home: Home, sources: Sources) -> CheckReport:
     Proposes stage, round and scale mappings from what the files hold.
     """
     with tempfile.TemporaryDirectory(prefix="calibrant-check-") as folder:
-        scratch = Home(Path(folder))
-        scratch.root.mkdir(exist_ok=True)
-        scratch.inbox.symlink_to(home.inbox)
-        found = ingest(scratch, sources, progress=lambda _: None)
+        found = ingest(
+            Home(Path(folder)), sources, progress=lambda _: None, inbox=home.inbox
+        )
         return CheckReport(
             files=list(found.files),
             problems=list(found.problems),
@@ -229,29 +256,50 @@ def check(home: Home, sources: Sources) -> CheckReport:
         )
 
 
-def _raw_file(
-    home: Home, sources: Sources, landed: Landed, known: Sequence[str]
-) -> RawFile:
+@dataclass(frozen=True)
+class _Bench:
+    """What every file of one inbox is parsed with."""
+
+    home: Home
+    sources: Sources
+    known: tuple[str, ...]
+    key: bytes
+    connection: duckdb.DuckDBPyConnection
+
+
+@contextmanager
+def _bench(home: Home, sources: Sources, known: tuple[str, ...]) -> Iterator[_Bench]:
+    """One connection for all files: opening one costs more than a small file."""
+    with (
+        tempfile.TemporaryDirectory(prefix="calibrant-") as folder,
+        workbench(Path(folder)) as connection,
+    ):
+        key = load_key(home) if known else b""
+        declare_pseudonyms(connection, key)
+        yield _Bench(home, sources, known, key, connection)
+
+
+def _raw_file(bench: _Bench, landed: Landed) -> RawFile:
     """The raw file of a landed one; parsed only where it has not been before."""
     file = landed.arrived
-    entity = ENTITIES[file.entity]
-    config = sources.of(file.source)
     reading = json.dumps(
-        [config.model_dump(), list(known), file.name, PARSER_VERSION],
+        [
+            bench.sources.of(file.source).model_dump(), bench.known, file.name,
+            PARSER_VERSION, derived(bench.key, "cache"),
+        ],
         sort_keys=True, default=str,
     )  # fmt: skip
     parser = hashlib.sha256(reading.encode()).hexdigest()[:8]
-    folder = home.raw / file.source / file.entity
+    folder = bench.home.raw / file.source / file.entity
     path = folder / f"{landed.sha256[:16]}-{parser}.parquet"
     about_path = path.with_suffix(".json")
-    from_cache = about_path.is_file()
-    if from_cache:
-        about = json.loads(about_path.read_text())
-    else:
-        parsed = _write_raw(home, landed, entity, known, sources, path)
+    about = read_note(about_path)
+    from_cache = about is not None and path.is_file()
+    if about is None or not from_cache:
+        parsed = _write_raw(bench, landed, path)
         about = {**asdict(parsed), "last_event_on": _text(parsed.last_event_on)}
         # Written last: a raw file without it is a leftover and made again.
-        _write_text(about_path, json.dumps(about, sort_keys=True))
+        write_text(about_path, json.dumps(about, sort_keys=True))
     last = about["last_event_on"]
     return RawFile(
         source=file.source,
@@ -270,40 +318,37 @@ def _raw_file(
     )
 
 
-def _write_raw(
-    home: Home,
-    landed: Landed,
-    entity: Entity,
-    known: Sequence[str],
-    sources: Sources,
-    path: Path,
-) -> Parsed:
+def _write_raw(bench: _Bench, landed: Landed, path: Path) -> Parsed:
     """Parse one landed file and write raw, restricted and quarantine."""
-    file = landed.arrived
-    with tempfile.TemporaryDirectory(prefix="calibrant-") as folder:
-        connection = duckdb.connect(str(Path(folder) / "parse.duckdb"))
-        connection.execute("set memory_limit = '1500MB'; set threads = 2")
-        try:
-            parsed = parse(
-                landed.path,
-                name=file.name,
-                form=file.form,
-                entity=entity,
-                source=file.source,
-                known_sources=known,
-                config=sources.of(file.source),
-                extracted_on=file.extracted_on,
-                connection=connection,
-            )
-            pseudonymise(connection, entity, load_key(home))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_typed(connection, entity, path, accepted=parsed.accepted)
-            restricted = home.restricted / entity.name / path.name
-            write_restricted(connection, entity, restricted)
-            if parsed.quarantined:
-                _write_refused(connection, home, file.source, entity, file.name, path)
-        finally:
-            connection.close()
+    file, connection = landed.arrived, bench.connection
+    entity = ENTITIES[file.entity]
+    try:
+        parsed = parse(
+            landed.path,
+            name=file.name,
+            form=file.form,
+            entity=entity,
+            source=file.source,
+            known_sources=bench.known,
+            config=bench.sources.of(file.source),
+            extracted_on=file.extracted_on,
+            salt=derived(bench.key, "content"),
+            connection=connection,
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_typed(connection, entity, path, accepted=parsed.accepted)
+        write_restricted(
+            connection, entity, bench.home.restricted / entity.name / path.name
+        )
+        if parsed.quarantined:
+            _write_refused(connection, bench.home, file.source, entity, file.name, path)
+    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException):
+        raise Reader(
+            landed.path, file.name, file.form, entity, bench.sources.of(file.source)
+        ).no_room() from None
+    finally:
+        for relation in ("judged", "refused", "repeated"):
+            connection.execute(f"drop table if exists {relation} cascade")
     return parsed
 
 
@@ -311,28 +356,22 @@ def _write_typed(
     connection: duckdb.DuckDBPyConnection, entity: Entity, path: Path, *, accepted: int
 ) -> None:
     """Write `typed` in the schema of raw, with people as pseudonyms."""
-    joins, columns = [], []
-    for place, column in enumerate(entity.raw_columns):
-        name = f'"{column.name}"'
-        if column.kind == "person":
-            joins.append(f"left join people p{place} on p{place}.native = t.{name}")
-            columns.append(f"p{place}.pseudonym as {name}")
-        else:
-            columns.append(f"t.{name}")
-    lineage = ", ".join(f"t.{name}" for name in LINEAGE)
-    result = connection.sql(
-        f"select {', '.join(columns)}, {lineage} from typed t {' '.join(joins)}"
-        " order by t._line"
-    )
+    columns = [
+        f'pseudonym("{c.name}") as "{c.name}"' if c.kind == "person" else f'"{c.name}"'
+        for c in entity.raw_columns
+    ]
     temporary = path.with_name(f".{path.name}.tmp")
-    written = 0
-    with pq.ParquetWriter(temporary, entity.raw_schema, compression="zstd") as writer:
-        for batch in result.to_arrow_reader(200_000):
-            table = pa.Table.from_batches([batch])
-            writer.write_table(table.cast(entity.raw_schema))
-            written += batch.num_rows
-    if written != accepted:
-        raise AssertionError(f"{path}: {accepted} rows accepted, {written} written")
+    # Two threads read blocks in any order; the bytes of raw do not depend on it.
+    copy(
+        connection,
+        f"select {', '.join([*columns, *LINEAGE])} from typed order by _line",
+        temporary,
+    )
+    about = pq.read_metadata(temporary)
+    if about.num_rows != accepted:
+        raise AssertionError(
+            f"{path}: {accepted} rows accepted, {about.num_rows} written"
+        )
     temporary.replace(path)
 
 
@@ -346,7 +385,7 @@ def _write_refused(
 ) -> None:
     """Places and codes go to quarantine; the rows themselves to `restricted/`."""
     refused = connection.sql(
-        "select line, column_name, code, row_text from refused order by line"
+        "select line, column_name, code from refused order by line"
     ).to_arrow_table()
     n = refused.num_rows
     places = pa.table(
@@ -362,13 +401,16 @@ def _write_refused(
     pq.write_table(places, path.with_suffix(".refused.parquet"), compression="zstd")
     public = home.quarantine / source / entity.name / path.name
     public.parent.mkdir(parents=True, exist_ok=True)
-    messages = [MESSAGES.get(code, code) for code in places["code"].to_pylist()]
+    messages = [
+        MESSAGES.get(str(code), str(code)) for code in places["code"].to_pylist()
+    ]
     with_messages = places.append_column("message", pa.array(messages, pa.string()))
     pq.write_table(with_messages, public, compression="zstd")
-    kept = home.restricted / "quarantine" / path.name
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(refused, kept, compression="zstd")
-    kept.chmod(0o600)
+    write_private(
+        connection,
+        "select line, column_name, code, row_text from refused order by line",
+        home.restricted / "quarantine" / path.name,
+    )
 
 
 def _empty(home: Home, entity: Entity) -> Path:
@@ -404,7 +446,7 @@ def _proposals(found: Ingest, sources: Sources) -> dict[str, dict[str, Any]]:
             words = [s for s in spellings if not _is_number(s)]
             proposal["scale"] = {
                 **{f"{n:g}": n for n in numbers},
-                **{word: None for word in words},
+                **dict.fromkeys(words),
             }
         if file.entity == "stage_events" and not config.stages:
             stages = _distinct(file.path, "stage", 40)
@@ -443,9 +485,3 @@ def _is_number(text: str) -> bool:
 
 def _text(date: dt.date | None) -> str | None:
     return date.isoformat() if date else None
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

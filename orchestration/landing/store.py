@@ -5,22 +5,21 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestration.landing.contract import ENTITIES, likely
-from orchestration.landing.parse import Problem
+from orchestration.landing.reader import Problem, RefusedFileError
 from orchestration.settings import Home
 
 FORMS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 MAX_DEPTH = 2
 # A table of ratings of a million applications is about a gigabyte of CSV.
 MAX_BYTES = 20 << 30
-# Text compresses about ten times; far beyond that it is a bomb.
-MAX_RATIO = 200
+COPY_BYTES = 1 << 20
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 _DATE = re.compile(r"(20\d\d)-?(\d\d)-?(\d\d)")
 
@@ -58,7 +57,7 @@ class Landed:
     sha256: str
 
 
-def arrivals(home: Home) -> tuple[list[Arrived], list[Problem], list[str]]:
+def arrivals(inbox: Path) -> tuple[list[Arrived], list[Problem], list[str]]:
     """Return the files of the inbox, what is wrong with others, and warnings.
 
     The inbox is the truth of names: a file that is gone from it is no longer read.
@@ -66,23 +65,23 @@ def arrivals(home: Home) -> tuple[list[Arrived], list[Problem], list[str]]:
     taken: list[Arrived] = []
     problems: list[Problem] = []
     warnings: list[str] = []
-    if not home.inbox.is_dir():
-        problems.append(_empty(home))
+    if not inbox.is_dir():
+        problems.append(_empty(inbox))
         return taken, problems, warnings
     try:
-        found = sorted(_files(home.inbox))
+        found = sorted(_files(inbox))
     except OSError as error:
         problems.append(
             Problem(
                 "unreadable_folder",
-                str(home.inbox),
+                str(inbox),
                 f"the inbox cannot be read: {error.strerror}",
                 "Check that it is mounted and that this user may read it.",
             )
         )
         return taken, problems, warnings
     for path in found:
-        judged = _judge(home, path)
+        judged = _judged(inbox, path)
         if isinstance(judged, Arrived):
             taken.append(judged)
         elif isinstance(judged, Problem):
@@ -90,12 +89,12 @@ def arrivals(home: Home) -> tuple[list[Arrived], list[Problem], list[str]]:
         elif judged:
             warnings.append(judged)
     if not found:
-        problems.append(_empty(home))
+        problems.append(_empty(inbox))
     elif not problems and not any(file.entity == "applications" for file in taken):
         problems.append(
             Problem(
                 "no_applications",
-                str(home.inbox),
+                str(inbox),
                 "there is no file of applications, the one entity every run needs",
                 "Add <source>/applications.csv (or .jsonl, .parquet).",
             )
@@ -110,32 +109,102 @@ def land(home: Home, file: Arrived, hashes: Mapping[str, str]) -> Landed:
     ----------
     hashes : mapping of str to str
         SHA-256 by stamp of files seen before, so that unchanged ones are not read.
+
+    Raises
+    ------
+    RefusedFileError
+        If it cannot be read, or is being written to.
     """
-    digest = hashes.get(stamp(file.path)) or _sha256(file.path)
-    folder = home.landing / file.source / file.entity / digest[:16]
+    store = home.landing / file.source / file.entity
+    try:
+        before = stamp(file.path)
+        digest = hashes.get(before)
+        if digest is None or not _is_stored(store / digest[:16]):
+            digest = _store(file, store, before)
+    except OSError as error:
+        raise RefusedFileError(
+            Problem(
+                "unreadable_file",
+                file.name,
+                f"it cannot be copied: {error.strerror or type(error).__name__}",
+                "Check the file, its rights and the free space, and run again.",
+            )
+        ) from None
+    folder = store / digest[:16]
     target = folder / file.path.name
-    if not (folder / "manifest.json").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{file.path.name}.tmp"
-        shutil.copyfile(file.path, temporary)
-        with temporary.open("rb") as copied:
-            os.fsync(copied.fileno())
-        temporary.chmod(0o400)
-        temporary.replace(target)
-        manifest = {
-            "name": file.name,
-            "sha256": digest,
-            "bytes": target.stat().st_size,
-            "source": file.source,
-            "entity": file.entity,
-        }
-        note = folder / ".manifest.tmp"
-        note.write_text(json.dumps(manifest, indent=1, sort_keys=True))
-        note.replace(folder / "manifest.json")
-    elif not target.exists():
+    if not target.exists():
         # The same bytes under another name: the stored copy serves both.
-        target = next(p for p in folder.iterdir() if p.suffix != ".json")
+        name = json.loads((folder / "manifest.json").read_text())["name"]
+        target = folder / name.partition("/")[2]
     return Landed(file, target, digest)
+
+
+def _is_stored(folder: Path) -> bool:
+    return (folder / "manifest.json").is_file()
+
+
+def _store(file: Arrived, store: Path, before: str) -> str:
+    """Copy a file, then note it: what has no manifest was not landed."""
+    store.mkdir(parents=True, exist_ok=True)
+    temporary = store / ".incoming.tmp"
+    temporary.unlink(missing_ok=True)
+    digest = _copy(file.path, temporary)
+    if stamp(file.path) != before:
+        temporary.unlink()
+        raise RefusedFileError(
+            Problem(
+                "changing_file",
+                file.name,
+                "it was written to while it was read",
+                "Run again once the export has ended.",
+            )
+        )
+    folder = store / digest[:16]
+    if _is_stored(folder):
+        temporary.unlink()
+        return digest
+    folder.mkdir(exist_ok=True)
+    target = folder / file.path.name
+    temporary.chmod(0o400)
+    temporary.replace(target)
+    manifest = {
+        "name": file.name,
+        "sha256": digest,
+        "bytes": target.stat().st_size,
+        "source": file.source,
+        "entity": file.entity,
+        "extracted_on": file.extracted_on and file.extracted_on.isoformat(),
+    }
+    write_text(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
+    return digest
+
+
+def _copy(source: Path, target: Path) -> str:
+    """Copy a file while hashing it; return its SHA-256."""
+    digest = hashlib.sha256()
+    with source.open("rb") as read, target.open("wb") as written:
+        while block := read.read(COPY_BYTES):
+            digest.update(block)
+            written.write(block)
+        written.flush()
+        os.fsync(written.fileno())
+    return digest.hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def read_note(path: Path) -> dict[str, Any] | None:
+    """Return what a JSON note holds; None where it is absent or torn."""
+    try:
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def stamp(path: Path) -> str:
@@ -148,15 +217,29 @@ def _files(folder: Path) -> Iterator[Path]:
     for entry in os.scandir(folder):
         if entry.name.startswith("."):
             continue
-        if entry.is_dir(follow_symlinks=False):
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if is_folder and Path(entry.name).suffix not in FORMS:
             yield from _files(Path(entry.path))
         else:
             yield Path(entry.path)
 
 
-def _judge(home: Home, path: Path) -> Arrived | Problem | str:
+def _judged(inbox: Path, path: Path) -> Arrived | Problem | str:
+    """What one file of the inbox is; a file that vanishes meanwhile is a problem."""
+    try:
+        return _judge(inbox, path)
+    except OSError as error:
+        return Problem(
+            "unreadable_file",
+            str(path.relative_to(inbox)),
+            f"it cannot be read: {error.strerror or type(error).__name__}",
+            "Check that it is still there, and run again.",
+        )
+
+
+def _judge(inbox: Path, path: Path) -> Arrived | Problem | str:
     """What one file of the inbox is: taken, refused, or left aside with a warning."""
-    where = str(path.relative_to(home.inbox))
+    where = str(path.relative_to(inbox))
     if path.is_symlink():
         return Problem(
             "symlink",
@@ -167,13 +250,13 @@ def _judge(home: Home, path: Path) -> Arrived | Problem | str:
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         return Problem("no_file", where, "this is no regular file", "Remove it.")
-    parts = path.relative_to(home.inbox).parts
+    parts = path.relative_to(inbox).parts
     if len(parts) != MAX_DEPTH or not _SLUG.match(parts[0]):
         return Problem(
             "misplaced_file",
             where,
             "files lie in <source>/<entity>.csv, the source a name in small letters",
-            f"Move it, e.g. to {home.inbox}/csv/{path.name}.",
+            f"Move it, e.g. to {inbox}/csv/{path.name}.",
         )
     plain = path.name.removesuffix(".gz")
     form = FORMS.get(Path(plain).suffix)
@@ -196,21 +279,19 @@ def _judge(home: Home, path: Path) -> Arrived | Problem | str:
         return Problem("too_large", where, "over 20 GB", "Split it by date.")
     if not os.access(path, os.R_OK):
         return Problem(
-            "unreadable_file", where, "it may not be read by this user", "chmod u+r"
+            "unreadable_file",
+            where,
+            "it may not be read by this user",
+            "Let it be readable: chmod u+r.",
         )
     return Arrived(path, parts[0], entity, form)
 
 
-def _empty(home: Home) -> Problem:
+def _empty(inbox: Path) -> Problem:
     return Problem(
         "empty_inbox",
-        str(home.inbox),
+        str(inbox),
         "the inbox is empty",
         "Put files into <source>/<entity>.csv (applications at least), or try"
         " `calibrant simulate`.",
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -90,6 +90,7 @@ TABLES = {
              *_with_interval("backlog_growth"), "backlog_growth_p", "backlog_growth_q",
              "ageing_over_p85", "share_of_cycle_days",
              *_with_interval("km_median_days"), "p85_days", "reference_days",
+             "reference_kind",
              "p", "bottleneck_rank", "is_bottleneck"),
         ),
         PublishedTable(

@@ -196,7 +196,8 @@ def _judged(
             p = rows[condition.column].to_numpy(float)
             holds = np.isfinite(value) if bound is None else sign * (value - bound) > 0
             return np.where(np.isfinite(p), p, 1.0), holds
-        excess = sign * (value - (bound or 0.0))
+        limit = bound or 0.0
+        excess = sign * (value - limit)
         holds = excess > 0
         n = rows["n"].to_numpy(float)
         if condition.test == "none":
@@ -210,9 +211,9 @@ def _judged(
             facing = rows[names[0] if sign > 0 else names[1]].to_numpy(float)
             p = norm.sf(excess / (np.abs(value - facing) / Z95))
         elif condition.test == "share":
-            p = norm.sf(excess / np.sqrt(bound * (1 - bound) / n))  # type: ignore[operator]
+            p = norm.sf(excess / np.sqrt(limit * (1 - limit) / n))
         else:
-            scaled = (n - 1) * (value / bound) ** 2  # type: ignore[operator]
+            scaled = (n - 1) * (value / limit) ** 2
             p = chi2.cdf(scaled, n - 1) if sign < 0 else chi2.sf(scaled, n - 1)
     return np.where(np.isfinite(p), p, 1.0), holds
 

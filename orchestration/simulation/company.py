@@ -502,7 +502,7 @@ class _Simulation:
             status=pa.array(status, pa.string()),
             resolved_at=_times(np.where(resolved, left, -1)),
             decline_reason=pa.array(
-                np.where(status == "declined", reasons, None), pa.string()
+                np.where(status == "declined", reasons, np.array(None)), pa.string()
             ),
         )
 
@@ -520,7 +520,8 @@ class _Simulation:
             hired_on=_dates(hired),
             left_on=_dates(np.where(leaves & (left < self.cut), left, -1)),
             leave_reason=pa.array(
-                np.where(leaves & (left < self.cut), "personal", None), pa.string()
+                np.where(leaves & (left < self.cut), "personal", np.array(None)),
+                pa.string(),
             ),
         )
         validity = self.c["validity"]

@@ -129,12 +129,16 @@ def one_way(
     _same_length(x, units, groups)
     unit_group, codes = _units(units, groups)
     k = np.bincount(codes, minlength=unit_group.size).astype(float)
-    shift = _divide(np.bincount(groups, x, n_groups), np.bincount(groups, None, n_groups))
+    shift = _divide(
+        np.bincount(groups, x, n_groups), np.bincount(groups, minlength=n_groups)
+    )
     centred = x - shift[groups]
     total = np.bincount(codes, centred, unit_group.size)
 
-    def summed(values: Floats) -> Floats:
-        return np.bincount(unit_group, values, n_groups).astype(float)
+    def summed(values: ArrayLike) -> Floats:
+        weights = np.asarray(values, dtype=np.float64)
+        sums: Floats = np.bincount(unit_group, weights, n_groups).astype(np.float64)
+        return sums
 
     n, n_ratings = summed(np.ones_like(k)), summed(k)
     between = summed(_divide(total**2, k)) - _divide(summed(total) ** 2, n_ratings)
@@ -195,11 +199,10 @@ def coincidences(
             f" got {levels.min()} to {levels.max()}"
         )
     unit_group, codes = _units(units, groups)
-    counts = np.bincount(
+    counts: Floats = np.bincount(
         codes * n_levels + levels, minlength=unit_group.size * n_levels
-    ).reshape(unit_group.size, n_levels)
-    counts = counts.astype(float)
-    pairs = counts[:, :, None] * counts[:, None, :]
+    ).reshape(unit_group.size, n_levels) * np.float64(1)
+    pairs: Floats = counts[:, :, None] * counts[:, None, :]
     diagonal = np.arange(n_levels)
     pairs[:, diagonal, diagonal] -= counts
     size = counts.sum(axis=1)
@@ -401,9 +404,7 @@ def _units(unit: Integers, group: Integers) -> tuple[Integers, Integers]:
     if not unit.size:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     width = int(unit.max()) + 1
-    keys, codes = np.unique(
-        group.astype(np.int64) * width + unit, return_inverse=True
-    )
+    keys, codes = np.unique(group.astype(np.int64) * width + unit, return_inverse=True)
     return keys // width, codes
 
 

@@ -896,8 +896,11 @@ def _from(likelihood: _Likelihood, ratio: float) -> tuple[Floats, float]:
     """Ratios at the minimum reached when all start from one, and the criterion."""
 
     def criterion(position: Floats) -> tuple[float, Floats]:
-        return _at(likelihood, position)
+        value, slope = _at(likelihood, position)
+        return value / n, slope / n
 
+    # Per rating, as the search takes its first step by the size of the slope.
+    n = likelihood.n
     start = _position(np.full(len(likelihood.names), ratio))
     bounds = [(0.0, _LARGEST)] * start.size
     found = minimize(
@@ -906,11 +909,18 @@ def _from(likelihood: _Likelihood, ratio: float) -> tuple[Floats, float]:
         jac=True,
         method="SLSQP",
         bounds=bounds,
-        options={"ftol": 1e-11, "maxiter": 200},
+        options={"ftol": 1e-13, "maxiter": 200},
     )
     if not found.success:
-        found = minimize(criterion, found.x, jac=True, method="L-BFGS-B", bounds=bounds)
-    return np.where(found.x < 1e-9, 0.0, _ratios(found.x)), float(found.fun)
+        found = minimize(
+            criterion,
+            found.x,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"ftol": 1e-14, "gtol": 1e-8},
+        )
+    return np.where(found.x < 1e-9, 0.0, _ratios(found.x)), n * float(found.fun)
 
 
 def _fitted(
@@ -945,7 +955,7 @@ def _fitted(
         sizes,
         float(ratios[0] / (ratios.sum() + 1)) if known else float("nan"),
         boundary=exact or bool((ratios == 0).any()),
-        converged=bool(np.abs(uphill).max() < 1e-2),
+        converged=bool(np.abs(uphill).max() < 1e-2 + 1e-6 * sizes[0]),
     )
     return replace(result, _likelihood=likelihood, _ratios=tuple(ratios.tolist()))
 

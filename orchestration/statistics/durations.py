@@ -261,7 +261,9 @@ def _incidence_bounds(
     )
     inner = np.where(is_none | is_all, 0.5, estimate)
     log_rest = np.log1p(-inner)
-    half = float(ndtri(0.5 + level / 2)) * np.sqrt(np.maximum(variance, 0)) / (1 - inner)
+    half = (
+        float(ndtri(0.5 + level / 2)) * np.sqrt(np.maximum(variance, 0)) / (1 - inner)
+    )
     factor = np.exp(half / log_rest)
     low = -np.expm1(log_rest * factor)
     high = -np.expm1(log_rest / factor)

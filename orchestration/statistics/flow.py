@@ -74,6 +74,4 @@ def backlog_growth(
     low, high = np.quantile(means, tails, axis=0)
     reached = (means - estimate >= estimate - 1e-12).sum(axis=0)
     p = (1 + reached) / (replicates + 1)
-    return Growth(
-        *(np.where(still, np.nan, part) for part in (estimate, low, high, p))
-    )
+    return Growth(*(np.where(still, np.nan, part) for part in (estimate, low, high, p)))

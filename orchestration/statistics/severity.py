@@ -142,7 +142,9 @@ def severity(
     )
 
 
-def severity_p(raw: ArrayLike, se: ArrayLike, *, margin: float) -> tuple[Floats, Floats]:
+def severity_p(
+    raw: ArrayLike, se: ArrayLike, *, margin: float
+) -> tuple[Floats, Floats]:
     """Return z and p of each severity against "at most `margin` from the peers".
 
     Nobody is exactly like the peers, so the hypothesis tested is an interval; p is the

@@ -22,7 +22,14 @@ from orchestration.statistics.agreement import (
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 # Shrout & Fleiss (1979), Psychol. Bull. 86(2), table 2: six targets, four judges.
 SHROUT_FLEISS = np.array(
-    [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
+    [
+        [9, 2, 5, 8],
+        [6, 1, 3, 2],
+        [8, 4, 6, 8],
+        [7, 1, 2, 6],
+        [10, 5, 6, 9],
+        [6, 2, 4, 7],
+    ]
 )
 # Krippendorff (2011), Computing Krippendorff's alpha-reliability, section C: twelve
 # units, four observers, rows are observers.
@@ -36,18 +43,16 @@ KRIPPENDORFF = np.array(
 ).T
 
 
-def long_form(table: NDArray[np.int64], *, missing: int | None = None) -> tuple[
-    NDArray[np.int64], NDArray[np.int64]
-]:
-    unit, rater = np.indices(table.shape)
+def long_form(
+    table: NDArray[np.int64], *, missing: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    unit, _rater = np.indices(table.shape)
     kept = np.ones(table.shape, bool) if missing is None else table != missing
     return table[kept], unit[kept]
 
 
 def of_one_group(level: NDArray[np.int64], unit: NDArray[np.int64], n_levels: int = 5):  # type: ignore[no-untyped-def]
-    return coincidences(
-        level, unit, np.zeros_like(unit), n_levels=n_levels, n_groups=1
-    )
+    return coincidences(level, unit, np.zeros_like(unit), n_levels=n_levels, n_groups=1)
 
 
 def test_one_way_icc_equals_shrout_and_fleiss() -> None:

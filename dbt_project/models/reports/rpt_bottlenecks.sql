@@ -61,6 +61,7 @@ final as (
         estimates.km_median_days_ci_high,
         estimates.p85_days,
         estimates.reference_days,
+        estimates.reference_kind,
         estimates.p,
         estimates.bottleneck_rank,
         estimates.is_bottleneck
