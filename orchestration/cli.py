@@ -177,14 +177,25 @@ def simulate(
     force: Annotated[
         bool, typer.Option("--force", help="Replace what the inbox holds.")
     ] = False,
+    defect: Annotated[
+        str | None,
+        typer.Option(help="A named fault to put into the files, e.g. ragged_row."),
+    ] = None,
 ) -> None:
     """Write a simulated company into the inbox, in the form real sources use."""
+    import numpy as np
+
     from orchestration.simulation import simulate_home
+    from orchestration.simulation.defects import defect as named_defect
 
     with _plain_errors():
         place = Home.resolve(home)
+        fault = named_defect(defect) if defect else None
         started = time.perf_counter()
         written = simulate_home(place, preset, seed=seed, force=force)
+        if fault:
+            fault.apply(place.inbox, np.random.default_rng(seed or 0))
+            out.print(f"defect {fault.name}: {_plain(fault.description)}")
         if written is None:
             out.print(f"kept   {_plain(place.inbox)}: it holds this company already")
             return
@@ -421,6 +432,19 @@ def explain(
         lines = [model["description"], ""]
         lines += [f"{key:<28}{text}" for key, text in columns.items()]
         _say(model, as_json, _plain("\n".join(lines)))
+
+
+@app.command()
+def docs(home: HomeOption = None) -> None:
+    """Write dbt's documentation of the current generation as one HTML file."""
+    from orchestration.dbt_runner import write_docs
+
+    with _plain_errors():
+        place = Home.resolve(home)
+        page = write_docs(
+            _current(place).root / "warehouse.duckdb", folder=place.cache / "docs"
+        )
+        out.print(f"wrote  {_plain(page)}: open it in a browser")
 
 
 @app.command()

@@ -10,11 +10,14 @@ import io
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from orchestration.publishing.generation import PROJECT
 
@@ -71,8 +74,15 @@ def prepare_manifest() -> Path:
     stamp = digest.hexdigest()
     if not MANIFEST.is_file() or not _STAMP.is_file() or _STAMP.read_text() != stamp:
         _parsed()
-        _STAMP.write_text(stamp)
+        _replace(_STAMP, stamp.encode())
     return MANIFEST
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that other processes may be reading."""
+    aside = path.with_name(f".{path.name}-{os.getpid()}")
+    aside.write_bytes(content)
+    aside.replace(path)
 
 
 def build(
@@ -128,6 +138,41 @@ def build(
     ]
 
 
+def write_docs(warehouse: Path, *, folder: Path) -> Path:
+    """Return the path of dbt's documentation of a warehouse, one static HTML file.
+
+    dbt opens what it documents for writing, so it gets a copy.
+
+    Raises
+    ------
+    DbtError
+        If the warehouse is not there or dbt could not document it.
+    """
+    from dbt.cli.main import dbtRunner
+
+    if not warehouse.is_file():
+        raise DbtError(f"{warehouse} is not there; run `calibrant run` to build it")
+    folder.mkdir(parents=True, exist_ok=True)
+    copied = folder / WAREHOUSE_NAME
+    shutil.copyfile(warehouse, copied)
+    try:
+        with _environment(CALIBRANT_WAREHOUSE=str(copied)), _quiet():
+            outcome = dbtRunner(manifest=_parsed()).invoke(
+                [
+                    "docs", "generate", "--static",
+                    "--target-path", str(folder), *_COMMON,
+                ]
+            )  # fmt: skip
+    finally:
+        _close_connections()
+        copied.unlink()
+    if not outcome.success:
+        raise DbtError(
+            f"dbt docs did not run: {without_values(str(outcome.exception))}"
+        )
+    return folder / "static_index.html"
+
+
 def without_values(message: str) -> str:
     """Return the first lines of a message without anything quoted.
 
@@ -153,12 +198,18 @@ def _parsed() -> Any:
     # A fixed path, because dbt parses anew whenever the profile differs from the last
     # one; and its stem is the database's name, which the manifest records.
     nowhere = str(MANIFEST.with_name(WAREHOUSE_NAME))
-    with _environment(CALIBRANT_WAREHOUSE=nowhere), _quiet():
-        outcome = dbtRunner().invoke(
-            ["parse", "--target-path", str(MANIFEST.parent), *_COMMON]
-        )
-    if not outcome.success:
-        raise DbtError(f"the dbt project cannot be parsed: {outcome.exception}")
+    folder = MANIFEST.parent / "parsed"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Dagster loads definitions in several processes at once.
+    with (
+        FileLock(folder / ".lock"),
+        _environment(CALIBRANT_WAREHOUSE=nowhere),
+        _quiet(),
+    ):
+        outcome = dbtRunner().invoke(["parse", "--target-path", str(folder), *_COMMON])
+        if not outcome.success:
+            raise DbtError(f"the dbt project cannot be parsed: {outcome.exception}")
+        _replace(MANIFEST, (folder / MANIFEST.name).read_bytes())
     return outcome.result
 
 

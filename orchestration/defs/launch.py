@@ -1,7 +1,9 @@
 """Launch the main job in this process, against the home's own Dagster instance."""
 
 import datetime as dt
+import os
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,3 +107,25 @@ def free_stale_slots(home: Home) -> int:
                     freed += sum(slot.run_id == run_id for slot in info.claimed_slots)
                     storage.free_concurrency_slots_for_run(run_id)
     return freed
+
+
+def main(root: str) -> None:
+    """Start Dagster's UI and daemon on a home, with its instance beside the data."""
+    home = Home.resolve(Path(root))
+    environment = {
+        **os.environ,
+        "CALIBRANT_HOME": str(home.root),
+        "DAGSTER_HOME": str(prepare_instance(home)),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
+    program = str(Path(sys.executable).with_name("dagster"))
+    # Replaces this process, so that Ctrl-C reaches Dagster itself.
+    os.execve(  # noqa: S606
+        program,
+        [program, "dev", "--module-name", "orchestration.definitions"],
+        environment,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "var")

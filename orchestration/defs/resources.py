@@ -60,4 +60,4 @@ def stage(name: str) -> Iterator[list[str]]:
     started = time.perf_counter()
     yield notes
     seconds = time.perf_counter() - started
-    PROGRESS.info("%-22s %6.1f s  %s", name, seconds, "; ".join(notes))
+    PROGRESS.info("%-34s %6.1f s  %s", name, seconds, "; ".join(notes))
