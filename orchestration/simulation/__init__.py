@@ -6,13 +6,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 import yaml
 
 from orchestration.settings import Home, SettingsError
 from orchestration.simulation.company import Company, simulate
 from orchestration.simulation.presets import FILE, Preset, load_preset
+from orchestration.sources import TableSource
 
 __all__ = [
     "Company",
@@ -68,17 +67,11 @@ def write_inbox(company: Company, inbox: Path, *, form: str = "parquet") -> list
     ----------
     form : {"parquet", "csv"}
     """
-    written = []
-    for source, tables in company.items():
-        for entity, table in tables.items():
-            path = inbox / source / f"{entity}.{form}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if form == "csv":
-                pacsv.write_csv(table, path)
-            else:
-                pq.write_table(table, path, compression="zstd")
-            written.append(path)
-    return written
+    return [
+        path
+        for name, tables in company.items()
+        for path in TableSource(name, tables, form).deliver(inbox)
+    ]
 
 
 def write_configuration(home: Home, preset: Preset) -> None:
