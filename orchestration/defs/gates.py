@@ -9,7 +9,7 @@ import dagster as dg
 
 from expectations import GUARDED
 from orchestration.defs.resources import CalibrantResource, stage
-from orchestration.publishing.generation import Building, Generation, current_generation
+from orchestration.publishing.generation import Building, kept_generation
 from orchestration.settings import Home
 from orchestration.warehouse import DuckDBWarehouse
 
@@ -32,10 +32,10 @@ def _warehouse(building: Building, gate: str) -> DuckDBWarehouse:
     )
 
 
-def _baseline(home: Home, gate: str) -> Mapping[str, float] | None:
-    """The measures of the current generation, for comparing volumes."""
-    current: Generation | None = current_generation(home)
-    path = current.root / "gates" / f"{gate}.json" if current else None
+def _baseline(home: Home, building: Building, gate: str) -> Mapping[str, float] | None:
+    """The measures of the generation this one is built upon: volumes are compared."""
+    upon = kept_generation(home, building.plan.baseline)
+    path = upon.root / "gates" / f"{gate}.json" if upon else None
     if path is None or not path.is_file():
         return None
     measures: Mapping[str, float] = json.loads(path.read_text("utf-8"))["measures"]
@@ -70,7 +70,7 @@ def _gate(gate: str) -> dg.AssetChecksDefinition:
                 gate,
                 warehouse,
                 thresholds=settings.policy.thresholds(),
-                baseline=_baseline(settings.home, gate),
+                baseline=_baseline(settings.home, building, gate),
             )
             failed = sum(not row["success"] for row in result.results)
             notes.append(f"{len(result.results)} expectations, {failed} not met")

@@ -132,6 +132,7 @@ def bottlenecks(
     frame = stays.merge(before, on=KEYS, how="left")
     stages = warehouse.read_arrow(_STAGES).to_pandas()
     frame = frame.merge(stages, on=["role_family", "stage"], how="left")
+    frame["sla_days"] = frame["sla_days"].astype(float)
     windows = warehouse.read_arrow(_WINDOWS).to_pandas()
     frame = frame.merge(windows[["window_id", "window_kind", "window_start"]])
     flow = _flow(warehouse, windows, policy, rng)

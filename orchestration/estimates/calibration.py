@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
-from orchestration.estimates.ratings import Ratings, Window, ratings, windows
+from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.multiplicity import benjamini_hochberg
 from orchestration.statistics.severity import Severity, severity, severity_p
@@ -66,10 +66,9 @@ def interviewer_calibration(
     they rated in. Numbers need the policy's minimum of candidates; below it a row has
     its counts and status `insufficient`. `rng` is not drawn from: nothing is resampled.
     """
-    tables = [
-        _window_table(ratings(warehouse, window), window, policy)
-        for window in windows(warehouse, "quarter", "year")
-    ]
+    asked = windows(warehouse, "quarter", "year")
+    history = RatingHistory(warehouse, asked)
+    tables = [_window_table(history.ratings(window), window, policy) for window in asked]
     return pa.concat_tables([SCHEMA.empty_table(), *tables])
 
 

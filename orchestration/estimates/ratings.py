@@ -1,6 +1,7 @@
-"""Ratings of one window as arrays: codes assigned by SQL, rows in a fixed order."""
+"""Ratings as arrays: codes assigned by SQL once, rows in a fixed order, by window."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,9 @@ Floats = NDArray[np.float64]
 CRITERION = (
     "role_family", "round", "competency", "rubric_id", "rubric_version", "scale_id",
 )  # fmt: skip
+_CODES = ("criterion", "candidate", "interviewer", "card", "question")
 
+_DIMENSIONS = ", ".join(CRITERION)
 _RATED = """
     with rated as (
         select
@@ -28,16 +31,15 @@ _RATED = """
             coalesce(scale_id, 'unspecified') as scale_id,
             scale_min, scale_max, n_levels,
             scorecard_id, candidate_id, interviewer_id, question_id, rating_value,
-            is_independent, has_debrief
+            is_independent, has_debrief, submitted_at
         from marts.fct_ratings
-        where submitted_at >= cast(? as timestamp)
-            and submitted_at < cast(? as timestamp)
-            and not is_shadow
+        where not is_shadow
             and candidate_id is not null
             and interviewer_id is not null
+            and submitted_at >= cast(? as timestamp)
+            and submitted_at < cast(? as timestamp)
     )
 """
-_DIMENSIONS = ", ".join(CRITERION)
 _CRITERIA = f"""
     {_RATED}
     select
@@ -77,14 +79,21 @@ _CODED = f"""
         select question_id, row_number() over (order by question_id) - 1 as question
         from (select distinct question_id from rated)
     )
-    select criterion, candidate, interviewer, card, question, rating_value
+    select
+        cast(criterion as integer) as criterion,
+        cast(candidate as integer) as candidate,
+        cast(interviewer as integer) as interviewer,
+        cast(card as integer) as card,
+        cast(coalesce(question, -1) as integer) as question,
+        rating_value,
+        coalesce(is_independent, false) as is_independent,
+        submitted_at
     from rated
     inner join criteria using ({_DIMENSIONS})
     inner join candidates using (candidate_id)
     inner join interviewers using (interviewer_id)
     inner join cards using (scorecard_id)
-    inner join questions using (question_id)
-    where is_independent
+    left join questions using (question_id)
     order by criterion, candidate, interviewer, card, question
 """
 _INTERVIEWERS = f"""
@@ -149,27 +158,55 @@ def windows(warehouse: Warehouse, *kinds: str) -> list[Window]:
     ]  # fmt: skip
 
 
-def ratings(warehouse: Warehouse, window: Window) -> Ratings:
-    """Return the ratings submitted in a window by interviewers who were not shadows.
+class RatingHistory:
+    """All ratings of some windows, read and coded once; `ratings` cuts a window out.
 
-    Ratings given after the debrief are counted and left out; where no debrief is
-    recorded independence is unknown, and the ratings are kept and counted.
+    Parameters
+    ----------
+    warehouse : Warehouse
+    windows : sequence of Window
+        What will be asked for.
     """
-    bounds: list[Any] = [window.start, window.end]
-    coded = warehouse.read_arrow(_CODED, bounds)
 
-    def codes(name: str) -> Integers:
-        return coded[name].to_numpy().astype(np.int64, copy=False)
+    def __init__(self, warehouse: Warehouse, windows: Sequence[Window]) -> None:
+        self._warehouse = warehouse
+        bounds: list[Any] = [
+            min((window.start for window in windows), default=dt.date.max),
+            max((window.end for window in windows), default=dt.date.max),
+        ]
+        coded = warehouse.read_arrow(_CODED, bounds)
+        self._interviewers = np.array(
+            warehouse.read_arrow(_INTERVIEWERS, bounds)["interviewer_id"].to_pylist(),
+            dtype=object,
+        )
+        self._codes = {name: coded[name].to_numpy() for name in _CODES}
+        # A rating of no known question is counted with its criterion, not judged.
+        asked = self._codes["question"] >= 0
+        self._is_judged = coded["is_independent"].to_numpy() & asked
+        self._value = coded["rating_value"].to_numpy().astype(np.float64, copy=False)
+        self._at = coded["submitted_at"].to_numpy()
 
-    return Ratings(
-        criteria=warehouse.read_arrow(_CRITERIA, bounds).to_pandas(),
-        interviewers=warehouse.read_arrow(_INTERVIEWERS, bounds)[
-            "interviewer_id"
-        ].to_pylist(),
-        criterion=codes("criterion"),
-        candidate=codes("candidate"),
-        interviewer=codes("interviewer"),
-        card=codes("card"),
-        question=codes("question"),
-        value=coded["rating_value"].to_numpy().astype(np.float64, copy=False),
-    )
+    def ratings(self, window: Window) -> Ratings:
+        """Return the ratings submitted in a window, by interviewers not shadows.
+
+        Ratings given after the debrief are counted and left out; where no debrief is
+        recorded independence is unknown, and the ratings are kept and counted.
+        """
+        inside = (self._at >= np.datetime64(window.start)) & (
+            self._at < np.datetime64(window.end)
+        )
+        judged = inside & self._is_judged
+        codes, labels = {}, {}
+        for name, code in self._codes.items():
+            # Codes of the window number the labels present in it, judged or not.
+            present = np.bincount(code[inside & (code >= 0)]) > 0
+            labels[name] = np.flatnonzero(present)
+            codes[name] = (np.cumsum(present) - 1)[code[judged]]
+        return Ratings(
+            criteria=self._warehouse.read_arrow(
+                _CRITERIA, [window.start, window.end]
+            ).to_pandas(),
+            interviewers=self._interviewers[labels["interviewer"]].tolist(),
+            value=self._value[judged],
+            **codes,
+        )

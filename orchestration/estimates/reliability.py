@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestration.estimates.frames import arrow_table, group_codes
-from orchestration.estimates.ratings import Ratings, Window, ratings, windows
+from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.agreement import (
     agreement,
@@ -149,9 +149,11 @@ def rater_reliability(
     of the panel's score; below the policy's minimum of candidates with two raters a
     row keeps its counts. `rng` draws candidates for the intervals of agreement.
     """
+    asked = windows(warehouse, "quarter", "year")
+    history = RatingHistory(warehouse, asked)
     tables = [
-        _window_table(warehouse, window, policy, rng)
-        for window in windows(warehouse, "quarter", "year")
+        _window_table(warehouse, window, history.ratings(window), policy, rng)
+        for window in asked
     ]
     return pa.concat_tables([SCHEMA.empty_table(), *tables])
 
@@ -174,7 +176,7 @@ def reliability_crosscheck(
         min(quarter.start for quarter in quarters),
         max(quarter.end for quarter in quarters),
     )
-    rated = ratings(warehouse, history)
+    rated = RatingHistory(warehouse, [history]).ratings(history)
     rows = _blocks(_cells(rated), history) if rated.value.size else []
     # A stable sort: blocks of one size keep the order of their labels.
     rows.sort(key=lambda row: -row["n"] * row["n_raters"])
@@ -183,10 +185,13 @@ def reliability_crosscheck(
 
 
 def _window_table(
-    warehouse: Warehouse, window: Window, policy: Policy, rng: np.random.Generator
+    warehouse: Warehouse,
+    window: Window,
+    rated: Ratings,
+    policy: Policy,
+    rng: np.random.Generator,
 ) -> pa.Table:
     """All cells of one window."""
-    rated = ratings(warehouse, window)
     if not rated.value.size:
         return SCHEMA.empty_table()
     cells = _cells(rated)

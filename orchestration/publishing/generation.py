@@ -283,8 +283,12 @@ def plan_generation(
         [sha256(path) for path in sorted(home.design.rglob("*.yaml"))],
     )
     inputs = _hash(files, config_hash, chosen.isoformat(), code_version())
+    upon = baseline.id if baseline else None
+    if baseline and baseline.manifest["inputs"] == inputs:
+        # The same inputs again are the same generation, upon what it was built upon.
+        upon = baseline.manifest["baseline"]
     built_upon = (
-        baseline.id if baseline else None,
+        upon,
         [sha256(path) for path in sorted(home.ledger.glob("*.jsonl"))],
         sorted(path.name for path in home.quarters.glob("*")),
     )
@@ -292,7 +296,7 @@ def plan_generation(
         generation=_hash(inputs, built_upon)[:16],
         inputs=inputs,
         as_of=chosen,
-        baseline=baseline.id if baseline else None,
+        baseline=upon,
         code_version=code_version(),
         config_hash=config_hash,
         policy=settings.policy.model_dump(mode="json"),
@@ -427,6 +431,16 @@ def current_generation(home: Home) -> Generation | None:
     if not (home.current / "manifest.json").is_file():
         return None
     return Generation(home.current.resolve())
+
+
+def kept_generation(home: Home, generation: str | None) -> Generation | None:
+    """Return a generation by its id; None where it is not, or no longer, kept."""
+    if generation is None:
+        return None
+    for root in sorted(home.generations.glob(f"{generation}*")):
+        if (root / "manifest.json").is_file():
+            return Generation(root)
+    return None
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,611 @@
+"""Each table of estimates on hand-made marts."""
+
+import datetime as dt
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from orchestration.estimates import ESTIMATES
+from orchestration.estimates.adverse_impact import adverse_impact
+from orchestration.estimates.bottlenecks import bottlenecks
+from orchestration.estimates.calibration import interviewer_calibration
+from orchestration.estimates.funnel import funnel
+from orchestration.estimates.hiring import offer_acceptance, time_to_hire
+from orchestration.estimates.reliability import (
+    rater_reliability,
+    reliability_crosscheck,
+)
+from orchestration.estimates.validity import predictive_validity
+from orchestration.settings import Policy
+from orchestration.warehouse import DuckDBWarehouse
+
+WINDOWS = pd.DataFrame(
+    [
+        ("2026Q3", "quarter", dt.date(2026, 7, 1), dt.date(2026, 10, 1), True),
+        ("year-to-2026Q3", "year", dt.date(2025, 10, 1), dt.date(2026, 10, 1), True),
+        ("all", "all", dt.date(2025, 10, 1), dt.date(2026, 10, 1), True),
+    ],
+    columns=["window_id", "window_kind", "window_start", "window_end", "is_closed"],
+)
+NO_OUTCOMES = pd.DataFrame(
+    {
+        **{
+            name: pd.Series(dtype=str)
+            for name in ("application_id", "role_family", "source", "stage", "outcome")
+        },
+        **{
+            name: pd.Series(dtype="datetime64[us]")
+            for name in ("outcome_at", "first_entered_at")
+        },
+        **{
+            name: pd.Series(dtype=float)
+            for name in ("outcome_days", "in_stage_days", "stage_order")
+        },
+        **{
+            name: pd.Series(dtype=bool)
+            for name in ("is_skipped", "is_in_stage_censored")
+        },
+    }
+)
+SHROUT_FLEISS = np.array(
+    [
+        [9, 2, 5, 8],
+        [6, 1, 3, 2],
+        [8, 4, 6, 8],
+        [7, 1, 2, 6],
+        [10, 5, 6, 9],
+        [6, 2, 4, 7],
+    ]
+)
+
+
+def marts(folder: Path, **tables: pd.DataFrame) -> DuckDBWarehouse:
+    """A warehouse whose marts are the frames given."""
+    tables = {
+        "dim_windows": WINDOWS,
+        "fct_stage_outcomes": NO_OUTCOMES,
+        **tables,
+    }
+    files = {}
+    for name, frame in tables.items():
+        path = folder / f"{name}.parquet"
+        frame.to_parquet(path)
+        files[f"marts.{name}"] = [str(path)]
+    return DuckDBWarehouse(parquet=files)
+
+
+def rating_rows(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Ratings with the columns of the mart; what a row leaves out has a default."""
+    defaults = {
+        "role_family": "engineering", "round": "onsite", "competency": "coding",
+        "rubric_id": "unspecified", "rubric_version": "unspecified",
+        "scale_id": "1-5/5", "scale_min": 1.0, "scale_max": 5.0, "n_levels": 5,
+        "question_id": "none", "submitted_at": pd.Timestamp("2026-08-03 15:00"),
+        "is_shadow": False, "has_debrief": True, "is_independent": True,
+    }  # fmt: skip
+    frame = pd.DataFrame([{**defaults, **row} for row in rows])
+    frame["scorecard_id"] = (
+        frame["candidate_id"] + "/" + frame["interviewer_id"] + "/" + frame["round"]
+    )
+    frame["application_id"] = frame["candidate_id"]
+    return frame
+
+
+def panels(
+    rng: np.random.Generator,
+    *,
+    n_candidates: int = 200,
+    n_interviewers: int = 12,
+    severity: dict[int, float] | None = None,
+    halo: int | None = None,
+    competencies: tuple[str, ...] = ("coding", "design", "evaluation"),
+) -> pd.DataFrame:
+    """Five-point ratings of a healthy company, two raters per candidate and round."""
+    strict = rng.normal(0, 0.1, n_interviewers).clip(-0.15, 0.15)
+    for interviewer, value in (severity or {}).items():
+        strict[interviewer] = value
+    rows = []
+    for candidate in range(n_candidates):
+        skill = rng.normal(0, 0.45)
+        for step in ("screen", "onsite"):
+            day = skill + rng.normal(0, 0.35)
+            parts = rng.normal(0, 0.3, len(competencies))
+            for interviewer in rng.choice(n_interviewers, 2, replace=False):
+                general = rng.normal(0, 0.25)
+                own = rng.normal(0, 0.45, len(competencies))
+                if interviewer == halo:
+                    general, own = rng.normal(0, 0.5), own * 0.1
+                    part = np.zeros(len(competencies))
+                else:
+                    part = parts
+                level = 3.2 + day + part - strict[interviewer] + general + own
+                rows += [
+                    {
+                        "candidate_id": f"c{candidate:04}",
+                        "interviewer_id": f"i{interviewer:02}",
+                        "round": step,
+                        "competency": competency,
+                        "rating_value": float(np.clip(np.round(value), 1, 5)),
+                    }
+                    for competency, value in zip(competencies, level, strict=True)
+                ]
+    return rating_rows(rows)
+
+
+def calibration_of(
+    folder: Path, frame: pd.DataFrame, policy: Policy | None = None
+) -> pd.DataFrame:
+    """Calibration of the pooled year, by interviewer."""
+    table = interviewer_calibration(
+        marts(folder, fct_ratings=frame),
+        policy or Policy(),
+        rng=np.random.default_rng(0),
+    ).to_pandas()
+    pooled = (table["window_id"] == "year-to-2026Q3") & (table["role_family"] == "all")
+    return table[pooled].set_index("interviewer_id")
+
+
+def test_a_strict_interviewer_is_flagged_and_no_other(tmp_path: Path) -> None:
+    frame = panels(np.random.default_rng(3), severity={4: 0.7})
+
+    result = calibration_of(tmp_path, frame)
+
+    assert result.loc["i04", "flag"] == "severe"
+    assert result.loc["i04", "severity_raw"] == pytest.approx(0.64, abs=0.2)
+    assert set(result["flag"].drop("i04")) == {"none"}
+
+
+def test_a_lenient_interviewer_has_negative_severity(tmp_path: Path) -> None:
+    frame = panels(np.random.default_rng(5), severity={2: -0.7})
+
+    result = calibration_of(tmp_path, frame)
+
+    assert result.loc["i02", "flag"] == "lenient"
+    assert result.loc["i02", "ci_high"] < 0
+
+
+def test_an_interviewer_who_gives_one_score_for_all_is_flagged_for_halo(
+    tmp_path: Path,
+) -> None:
+    frame = panels(np.random.default_rng(7), halo=6)
+
+    result = calibration_of(tmp_path, frame)
+
+    assert result.loc["i06", "flag"] == "halo"
+    assert result.loc["i06", "halo_index"] > 0.15
+    assert set(result["flag"].drop("i06")) == {"none"}
+
+
+def estimated(function: Any, folder: Path, policy: Policy, **tables: Any) -> Any:
+    with marts(folder, **tables) as warehouse:
+        table = function(warehouse, policy, rng=np.random.default_rng(1))
+    return table.to_pandas()
+
+
+def one(frame: pd.DataFrame, **wanted: Any) -> pd.Series:
+    """The only row with these values."""
+    for name, value in wanted.items():
+        frame = frame[frame[name] == value]
+    assert len(frame) == 1, frame
+    return frame.iloc[0]
+
+
+def shrout_fleiss(**columns: Any) -> pd.DataFrame:
+    return rating_rows(
+        {
+            "candidate_id": f"c{candidate}",
+            "interviewer_id": f"i{judge}",
+            "rating_value": float(SHROUT_FLEISS[candidate, judge]),
+            "scale_id": "1-10/10", "scale_max": 10.0, "n_levels": 10, **columns,
+        }
+        for candidate in range(6)
+        for judge in range(4)
+    )  # fmt: skip
+
+
+SMALL = Policy(show_minimum_candidates=2, bootstrap_replicates=100)
+
+
+def test_reliability_of_a_panel_equals_shrout_and_fleiss(tmp_path: Path) -> None:
+    table = estimated(rater_reliability, tmp_path, SMALL, fct_ratings=shrout_fleiss())
+
+    row = one(table, window_id="2026Q3", role_family="all", competency="coding")
+    assert row["icc1_anova"] == pytest.approx(0.1657, abs=5e-5)
+    assert row["icc_single"] == pytest.approx(0.2898, abs=5e-4)
+    assert row["ci_low"] < row["estimate"] < row["ci_high"]
+    assert (row["n"], row["n_multi"], row["n_raters"]) == (6, 6, 4)
+
+
+def test_too_few_candidates_keep_counts_and_lose_numbers(tmp_path: Path) -> None:
+    table = estimated(
+        rater_reliability, tmp_path, Policy(), fct_ratings=shrout_fleiss()
+    )
+
+    assert set(table["status"]) == {"insufficient"}
+    assert table["n_multi"].tolist() == [6] * len(table)
+    assert table[["estimate", "icc1_anova", "alpha_ordinal"]].isna().all(axis=None)
+
+
+def test_ratings_after_the_debrief_are_counted_and_left_out(tmp_path: Path) -> None:
+    late = shrout_fleiss()
+    late.loc[late["interviewer_id"] == "i3", "is_independent"] = False
+
+    table = estimated(rater_reliability, tmp_path, SMALL, fct_ratings=late)
+
+    row = one(table, window_id="2026Q3", role_family="all", competency="coding")
+    assert (row["n_raters"], row["n_ratings"], row["n_after_debrief"]) == (3, 18, 6)
+
+
+def test_scales_are_never_pooled(tmp_path: Path) -> None:
+    other = shrout_fleiss(scale_id="0-100", scale_max=100.0, n_levels=None)
+    both = pd.concat([shrout_fleiss(), other], ignore_index=True)
+
+    table = estimated(rater_reliability, tmp_path, SMALL, fct_ratings=both)
+
+    pooled = table[(table["role_family"] == "all") & (table["window_id"] == "2026Q3")]
+    assert sorted(pooled["scale_id"].unique()) == ["0-100", "1-10/10"]
+    assert set(pooled["n_ratings"]) == {24}
+
+
+def test_complete_blocks_equal_pingouin(tmp_path: Path) -> None:
+    table = estimated(
+        reliability_crosscheck, tmp_path, SMALL, fct_ratings=shrout_fleiss()
+    )
+
+    assert len(table) == 2
+    assert table["difference"].max() < 1e-9
+    assert table["icc_a1"].iloc[0] == pytest.approx(0.2898, abs=5e-5)
+
+
+def outcomes(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    defaults = {
+        "role_family": "engineering", "source": "referral", "stage": "screen",
+        "stage_order": 1, "first_entered_at": pd.Timestamp("2026-07-10"),
+        "is_skipped": False, "is_in_stage_censored": False,
+    }  # fmt: skip
+    frame = pd.DataFrame([{**defaults, **row} for row in rows])
+    frame["application_id"] = [f"a{place}" for place in range(len(frame))]
+    frame["outcome_at"] = frame["first_entered_at"] + pd.to_timedelta(
+        frame["outcome_days"], unit="D"
+    )
+    frame["in_stage_days"] = frame["outcome_days"]
+    return frame
+
+
+def test_open_applications_are_censored_not_rejected(tmp_path: Path) -> None:
+    rows = [
+        *[{"outcome": "advanced", "outcome_days": 10.0} for _ in range(20)],
+        *[{"outcome": "rejected", "outcome_days": 20.0} for _ in range(20)],
+        *[
+            {"outcome": "open", "outcome_days": 5.0, "is_in_stage_censored": True}
+            for _ in range(20)
+        ],
+    ]
+
+    table = estimated(funnel, tmp_path, Policy(), fct_stage_outcomes=outcomes(rows))
+
+    row = one(table, basis="cohort", window_id="2026Q3", role_family="all",
+              source="all")  # fmt: skip
+    # 20 of the 40 still observed at day 10 advanced; advanced / entered would be 1/3.
+    assert row["estimate"] == pytest.approx(0.5)
+    assert (row["entered"], row["open"], row["status"]) == (60, 20, "ok")
+    # The curve lies at one half from day 10 to 20; the median is the middle, as in R.
+    assert row["km_median_days"] == 15
+    activity = one(table, basis="activity", window_id="2026Q3", role_family="all",
+                   source="all")  # fmt: skip
+    assert (activity["n"], activity["estimate"]) == (40, 0.5)
+
+
+def test_a_skipped_stage_counts_in_conversion_not_in_durations(tmp_path: Path) -> None:
+    rows = [
+        *[{"outcome": "rejected", "outcome_days": 30.0} for _ in range(20)],
+        *[
+            {"outcome": "advanced", "outcome_days": 0.0, "is_skipped": True}
+            for _ in range(20)
+        ],
+    ]
+    frame = outcomes(rows)
+    frame.loc[frame["is_skipped"], "in_stage_days"] = np.nan
+
+    table = estimated(funnel, tmp_path, Policy(), fct_stage_outcomes=frame)
+
+    row = one(table, basis="cohort", window_id="2026Q3", role_family="all",
+              source="all")  # fmt: skip
+    assert (row["estimate"], row["skipped"], row["km_median_days"]) == (0.5, 20, 30)
+
+
+def test_an_immature_cohort_has_counts_only(tmp_path: Path) -> None:
+    rows = [
+        {"outcome": "open", "outcome_days": 5.0, "is_in_stage_censored": True}
+        for _ in range(40)
+    ]
+
+    table = estimated(funnel, tmp_path, Policy(), fct_stage_outcomes=outcomes(rows))
+
+    row = one(table, basis="cohort", window_id="2026Q3", role_family="all",
+              source="all")  # fmt: skip
+    assert (row["status"], row["open"]) == ("insufficient", 40)
+    assert np.isnan(row["estimate"])
+
+
+def test_time_to_fill_censors_openings_that_are_open(tmp_path: Path) -> None:
+    applications = pd.DataFrame(
+        {
+            "role_family": "engineering",
+            "source": "referral",
+            "applied_at": pd.Timestamp("2026-07-01"),
+            "offer_accepted_at": pd.date_range("2026-07-11", periods=21, freq="D"),
+            "hired_at": pd.NaT,
+        }
+    )
+    openings = pd.DataFrame(
+        {
+            "role_family": "engineering",
+            "opened_at": pd.Timestamp("2026-07-01"),
+            "filled_at": [pd.Timestamp("2026-07-21")] * 15 + [pd.NaT] * 10,
+            "days_open": [20.0] * 15 + [60.0] * 10,
+        }
+    )
+
+    table = estimated(
+        time_to_hire, tmp_path, Policy(), fct_applications=applications,
+        fct_openings=openings,
+    )  # fmt: skip
+
+    hired = one(table, measure="time_to_hire", window_id="2026Q3", role_family="all",
+                source="all")  # fmt: skip
+    filled = one(table, measure="time_to_fill", window_id="2026Q3", role_family="all")
+    assert (hired["n"], hired["estimate"]) == (21, 20)
+    assert (filled["n"], filled["n_open"], filled["estimate"]) == (25, 10, 20)
+
+
+def test_rescinded_and_pending_offers_stand_apart(tmp_path: Path) -> None:
+    status = ["accepted"] * 15 + ["declined"] * 6 + ["expired"] * 4 + ["rescinded"] * 3
+    offers = pd.DataFrame(
+        {
+            "role_family": "engineering",
+            "source": "referral",
+            "extended_at": pd.Timestamp("2026-08-01"),
+            "offer_status": [*status, "pending", "pending"],
+            "decline_reason": ["pay" if s == "declined" else None for s in status]
+            + [None, None],
+            "days_to_resolve": 4.0,
+        }
+    )
+
+    table = estimated(offer_acceptance, tmp_path, Policy(), fct_offers=offers)
+
+    row = one(table, window_id="2026Q3", role_family="all", source="all")
+    assert (row["n"], row["estimate"]) == (25, 0.6)
+    assert (row["extended"], row["rescinded"], row["pending"]) == (30, 3, 2)
+    assert (row["top_decline_reason"], row["top_decline_reason_n"]) == ("pay", 6)
+
+
+def test_the_reason_of_a_few_people_is_not_told(tmp_path: Path) -> None:
+    offers = pd.DataFrame(
+        {
+            "role_family": "engineering",
+            "source": "referral",
+            "extended_at": pd.Timestamp("2026-08-01"),
+            "offer_status": ["accepted"] * 20 + ["declined"] * 4,
+            "decline_reason": [None] * 20 + ["illness"] * 4,
+            "days_to_resolve": 4.0,
+        }
+    )
+
+    table = estimated(offer_acceptance, tmp_path, Policy(), fct_offers=offers)
+
+    assert table["top_decline_reason"].isna().all()
+
+
+def waiting(days: float, *, sla: float | None) -> dict[str, pd.DataFrame]:
+    rng = np.random.default_rng(4)
+    frame = outcomes([{"outcome": "advanced", "outcome_days": 0.0} for _ in range(200)])
+    frame["in_stage_days"] = days + rng.normal(0, 2, 200)
+    stages = pd.DataFrame(
+        {
+            "role_family": ["all", "engineering"],
+            "stage": "screen",
+            "sla_days": sla,
+            "waits_on": "company",
+        }
+    )
+    weeks = pd.DataFrame(
+        {
+            "role_family": "engineering",
+            "stage": "screen",
+            "week_start": pd.date_range("2026-07-06", periods=12, freq="7D").date,
+            "n_arrived": 10,
+            "n_left": 10,
+            "wip_days": 140.0,
+        }
+    )
+    visits = pd.DataFrame(
+        {
+            "role_family": pd.Series(dtype=str),
+            "stage": pd.Series(dtype=str),
+            "entered_at": pd.Series(dtype="datetime64[us]"),
+            "exited_at": pd.Series(dtype="datetime64[us]"),
+        }
+    )
+    return {
+        "fct_stage_outcomes": frame,
+        "dim_stages": stages,
+        "fct_stage_weeks": weeks,
+        "fct_stage_visits": visits,
+    }
+
+
+def test_days_are_counted_above_the_sla(tmp_path: Path) -> None:
+    table = estimated(bottlenecks, tmp_path, Policy(), **waiting(14.0, sla=10.0))
+
+    row = one(table, window_id="2026Q3", role_family="all")
+    assert row["estimate"] == pytest.approx(4, abs=0.5)
+    assert row["ci_low"] > 0
+    assert (row["reference_kind"], row["status"]) == ("sla", "ok")
+    # Ten arrive a week and stay 14 days: 20 are there on average (Little's law).
+    assert (row["avg_wip"], row["little_w_days"]) == (20, 14)
+    assert row["backlog_growth"] == 0
+
+
+def test_without_an_sla_or_a_year_before_nothing_is_claimed(tmp_path: Path) -> None:
+    table = estimated(bottlenecks, tmp_path, Policy(), **waiting(14.0, sla=None))
+
+    row = one(table, window_id="2026Q3", role_family="all")
+    assert (row["reference_kind"], row["status"]) == ("none", "insufficient")
+    assert row["km_median_days"] == pytest.approx(14, abs=0.5)
+
+
+# Bickel, Hammel & O'Connell (1975), Science 187, 398-404: applied and admitted by
+# department, men then women.
+BERKELEY = {
+    "A": ((825, 512), (108, 89)), "B": ((560, 353), (25, 17)),
+    "C": ((325, 120), (593, 202)), "D": ((417, 138), (375, 131)),
+    "E": ((191, 53), (393, 94)), "F": ((373, 22), (341, 24)),
+}  # fmt: skip
+
+
+def berkeley() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "window_id": "all",
+            "role_family": "graduate_study",
+            "stratum": department,
+            "stage": "overall",
+            "attribute": "sex",
+            "group_value": group,
+            "is_disclosed": True,
+            "n_decided": applied,
+            "n_selected": admitted,
+            "n_withdrew": 0,
+            "n_open": 0,
+            "n_closed_no_decision": 0,
+        }
+        for department, sexes in BERKELEY.items()
+        for group, (applied, admitted) in zip(("male", "female"), sexes, strict=True)
+    )
+
+
+def test_berkeley_is_crude_68_percent_and_adjusted_none_less(tmp_path: Path) -> None:
+    table = estimated(
+        adverse_impact, tmp_path, Policy(), fct_selection_counts=berkeley()
+    )
+
+    row = one(table, role_family="all", group_value="female")
+    assert row["estimate"] == pytest.approx(0.6818, abs=5e-5)
+    assert row["mh_rr"] == pytest.approx(1.058, abs=5e-4)
+    assert row["mh_rr_ci_low"] == pytest.approx(0.970, abs=5e-4)
+    assert row["mh_rr_ci_high"] == pytest.approx(1.154, abs=5e-4)
+    assert row["bd_p"] == pytest.approx(0.002, abs=5e-4)
+    assert row["simpson_flag"]
+
+
+def test_unknown_groups_are_counted_and_never_compared(tmp_path: Path) -> None:
+    unknown = berkeley().assign(is_disclosed=False, group_value="declined")
+    counts = pd.concat([berkeley(), unknown], ignore_index=True)
+
+    table = estimated(adverse_impact, tmp_path, Policy(), fct_selection_counts=counts)
+
+    assert set(table["group_value"]) == {"male", "female"}
+    assert set(table["n_unknown"]) == {4526}
+
+
+def test_a_thin_group_has_counts_and_exact_p_only(tmp_path: Path) -> None:
+    counts = berkeley()
+    counts.loc[counts["group_value"] == "female", ["n_decided", "n_selected"]] = [3, 1]
+
+    table = estimated(adverse_impact, tmp_path, Policy(), fct_selection_counts=counts)
+
+    row = one(table, role_family="all", group_value="female")
+    assert (row["n"], row["status"]) == (18, "insufficient")
+    assert row["evidence"] == "insufficient"
+    assert np.isnan(row["estimate"])
+    assert np.isfinite(row["fisher_p"])
+    assert np.isnan(row["q"])
+
+
+def hired(n: int, r: float) -> dict[str, pd.DataFrame]:
+    rng = np.random.default_rng(8)
+    score = rng.normal(size=4 * n)
+    review = r * score + np.sqrt(1 - r**2) * rng.normal(size=4 * n)
+    ids = [f"a{place}" for place in range(4 * n)]
+    scores = rating_rows(
+        {"candidate_id": name, "interviewer_id": "i1", "rating_value": float(value)}
+        for name, value in zip(ids, score, strict=True)
+    )
+    # One in four is hired, whatever the score: no restriction.
+    chosen = slice(0, n)
+    hires = pd.DataFrame(
+        {
+            "application_id": ids[chosen],
+            "employee_id": ids[chosen],
+            "hired_on": dt.date(2026, 8, 20),
+            "is_left": False,
+        }
+    )
+    reviews = pd.DataFrame(
+        {
+            "review_id": ids[chosen],
+            "employee_id": ids[chosen],
+            "kind": "manager",
+            "review_score": review[chosen],
+            "months_since_hire": 6.0,
+            "reviewed_on": dt.date(2027, 2, 20),
+        }
+    )
+    return {
+        "fct_ratings": scores, "fct_hires": hires, "fct_performance_reviews": reviews,
+    }  # fmt: skip
+
+
+def test_validity_is_found_with_its_interval(tmp_path: Path) -> None:
+    table = estimated(predictive_validity, tmp_path, Policy(), **hired(300, 0.5))
+
+    row = one(table, window_id="all", role_family="all", predictor_kind="round",
+              outcome="first_review")  # fmt: skip
+    assert row["ci_low"] < 0.5 < row["ci_high"]
+    assert row["sd_ratio_u"] == pytest.approx(1, abs=0.1)
+    assert (row["n"], row["status"], row["horizon_months"]) == (300, "ok", 6)
+    assert np.isnan(row["r_operational"])
+
+
+def test_few_reviewed_hires_show_no_validity(tmp_path: Path) -> None:
+    table = estimated(predictive_validity, tmp_path, Policy(), **hired(20, 0.5))
+
+    assert set(table["status"]) == {"insufficient"}
+    assert table["estimate"].isna().all()
+
+
+def empty_marts() -> dict[str, pd.DataFrame]:
+    """Every mart with its columns and no row."""
+    tables = {
+        "fct_ratings": shrout_fleiss(), "fct_selection_counts": berkeley(),
+        **waiting(1.0, sla=1.0), **hired(5, 0.1),
+        "fct_applications": pd.DataFrame(
+            {"role_family": ["x"], "source": ["x"],
+             "applied_at": [pd.Timestamp("2026-07-01")],
+             "offer_accepted_at": [pd.Timestamp("2026-07-01")],
+             "hired_at": [pd.Timestamp("2026-07-01")]}
+        ),
+        "fct_openings": pd.DataFrame(
+            {"role_family": ["x"], "opened_at": [pd.Timestamp("2026-07-01")],
+             "filled_at": [pd.Timestamp("2026-07-01")], "days_open": [1.0]}
+        ),
+        "fct_offers": pd.DataFrame(
+            {"role_family": ["x"], "source": ["x"],
+             "extended_at": [pd.Timestamp("2026-07-01")], "offer_status": ["x"],
+             "decline_reason": ["x"], "days_to_resolve": [1.0]}
+        ),
+    }  # fmt: skip
+    return {name: frame.iloc[:0] for name, frame in tables.items()}
+
+
+@pytest.mark.parametrize("name", sorted(ESTIMATES))
+def test_nothing_delivered_gives_an_empty_table(name: str, tmp_path: Path) -> None:
+    table = estimated(ESTIMATES[name].function, tmp_path, Policy(), **empty_marts())
+
+    assert table.empty

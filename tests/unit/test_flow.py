@@ -1,0 +1,66 @@
+"""Growth of a backlog from weekly counts."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from orchestration.statistics.flow import backlog_growth
+
+
+def growth(arrived, left, seed=1):  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(seed)
+    return backlog_growth(arrived, left, replicates=400, rng=rng)
+
+
+def test_growth_is_what_piles_up_per_week() -> None:
+    arrived = np.full((1, 20), 12)
+    left = np.full((1, 20), 10)
+
+    result = growth(arrived, left)
+
+    assert result.estimate[0] == 2
+    assert (result.low[0], result.high[0]) == (2, 2)
+
+
+def test_balance_with_noise_is_not_called_growth() -> None:
+    rng = np.random.default_rng(3)
+    arrived, left = rng.poisson(10, (50, 52)), rng.poisson(10, (50, 52))
+
+    result = growth(arrived, left)
+
+    assert (result.p < 0.05).mean() < 0.15
+    assert ((result.low <= 0) & (result.high >= 0)).mean() > 0.85
+
+
+def test_steady_growth_is_found() -> None:
+    rng = np.random.default_rng(3)
+    arrived, left = rng.poisson(14, (20, 52)), rng.poisson(10, (20, 52))
+
+    assert (growth(arrived, left).p < 0.05).all()
+
+
+def test_swapping_arrivals_and_departures_turns_the_sign() -> None:
+    rng = np.random.default_rng(5)
+    arrived, left = rng.poisson(12, (3, 30)), rng.poisson(10, (3, 30))
+
+    forward, backward = growth(arrived, left), growth(left, arrived)
+
+    assert_allclose(forward.estimate, -backward.estimate)
+    assert_allclose(forward.low, -backward.high)
+
+
+@pytest.mark.parametrize("n_weeks", [0, 1, 3])
+def test_too_few_weeks_have_no_interval(n_weeks: int) -> None:
+    result = growth(np.ones((1, n_weeks)), np.zeros((1, n_weeks)))
+
+    assert np.isnan(result.low).all()
+    assert np.isnan(result.p).all()
+
+
+def test_a_stage_nobody_saw_has_no_growth() -> None:
+    assert np.isnan(growth(np.zeros((1, 12)), np.zeros((1, 12))).estimate[0])
+
+
+def test_tables_of_unequal_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="stages by weeks"):
+        growth(np.zeros((1, 12)), np.zeros((2, 12)))
