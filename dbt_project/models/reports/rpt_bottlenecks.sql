@@ -37,7 +37,8 @@ final as (
         estimates.ci_method,
         estimates.status,
         case
-            when estimates.status = 'inconclusive' then 'the interval includes zero days'
+            when estimates.status = 'inconclusive'
+                then 'the interval includes zero days'
             when estimates.status <> 'insufficient' then ''
             when estimates.n < {{ var('policy').show_minimum_entered }}
                 then 'fewer than {{ var("policy").show_minimum_entered }} applications'

@@ -53,7 +53,8 @@ final as (
         estimates.skipped,
         estimates.maturity,
         estimates.horizon_days,
-        case when estimates.basis = 'cohort' then estimates.estimate end as aj_advance_h,
+        case when estimates.basis = 'cohort' then estimates.estimate end
+            as aj_advance_h,
         estimates.aj_reject_h,
         estimates.aj_reject_h_ci_low,
         estimates.aj_reject_h_ci_high,
