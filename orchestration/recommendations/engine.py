@@ -17,6 +17,7 @@ from scipy.stats import chi2, norm
 from orchestration.recommendations.wording import worded
 from orchestration.settings import Policy
 from orchestration.statistics.multiplicity import family_wise
+from orchestration.statistics.proportions import wilson
 from orchestration.warehouse import Warehouse
 
 RULES_FILE = Path(__file__).with_name("rules.yaml")
@@ -288,20 +289,16 @@ def _action_row(rule: Rule, row: Mapping[str, Any], policy: Policy) -> dict[str,
     """One proposed action."""
     first = rule.conditions[0]
     threshold = _threshold(rule, first, policy)
-    interval = first.interval or (
-        ("ci_low", "ci_high")
-        if first.statistic not in row or f"{first.statistic}_ci_low" not in row
-        else (f"{first.statistic}_ci_low", f"{first.statistic}_ci_high")
-    )
+    low, high, method = _interval(first, row)
     values = {**row, "threshold": threshold, "severity_margin": policy.severity_margin}
     return {
         **_about(rule, row),
         "statistic": first.statistic if first.statistic != "estimate" else rule.action,
         "n": int(row["n"]),
         "estimate": _number(row[first.statistic]),
-        "ci_low": _number(row.get(interval[0])),
-        "ci_high": _number(row.get(interval[1])),
-        "ci_method": row["ci_method"],
+        "ci_low": low,
+        "ci_high": high,
+        "ci_method": method,
         "status": "ok",
         "status_reason": "",
         "threshold": threshold,
@@ -315,6 +312,20 @@ def _action_row(rule: Rule, row: Mapping[str, Any], policy: Policy) -> dict[str,
         "owner": rule.owner,
         "is_action": True,
     }
+
+
+def _interval(
+    condition: Condition, row: Mapping[str, Any]
+) -> tuple[float | None, float | None, str]:
+    """Bounds of what the row shows, and their method."""
+    if condition.test == "share":
+        n = int(row["n"])
+        share = wilson(round(row[condition.statistic] * n), n)
+        return float(share.low), float(share.high), "Wilson"
+    own = f"{condition.statistic}_ci_low", f"{condition.statistic}_ci_high"
+    names = condition.interval or (own if own[0] in row else ("ci_low", "ci_high"))
+    low, high = (_number(row.get(name)) for name in names)
+    return low, high, str(row["ci_method"])
 
 
 def _untestable(

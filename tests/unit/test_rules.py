@@ -211,3 +211,13 @@ def test_every_rule_has_its_words() -> None:
         assert rule.caveats
         assert rule.expected_effect
         assert rule.owner
+
+
+@pytest.mark.parametrize("rule", sorted(FAULTS))
+def test_what_is_shown_lies_inside_its_interval(rule: str, tmp_path: Path) -> None:
+    name, fault = FAULTS[rule]
+
+    table = proposals(tmp_path, {name: report(name, fault)})
+
+    row = table[table["rule_id"] == rule].iloc[0]
+    assert row["ci_low"] < row["estimate"] < row["ci_high"]
