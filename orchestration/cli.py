@@ -44,6 +44,11 @@ from orchestration.settings import (
 
 app = typer.Typer(
     help="A data pipeline for hiring: files in, gated tables and two sites out.",
+    epilog=(
+        "Exit codes: 0 done; 1 failed unexpectedly; 2 the input or the settings are"
+        " refused; 3 a gate stopped the run; 4 another run holds the home; 5"
+        " everything but the sites was built."
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -51,7 +56,13 @@ app = typer.Typer(
 policy_app = typer.Typer(help="The policy: every setting and where it comes from.")
 app.add_typer(policy_app, name="policy")
 out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Without a terminal rich assumes 80 columns and breaks lines that a log keeps whole.
+err = Console(
+    stderr=True,
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stderr.isatty() else 160,
+)
 
 
 class Exit(IntEnum):
