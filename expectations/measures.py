@@ -130,6 +130,8 @@ _MARTS = {
     """,
 }
 
+_NEVER_EMPTY = frozenset({"marts.fct_applications", "intermediate.int_row_counts"})
+
 # What every report promises: ordered intervals, a status with every row, no number
 # without its n.
 _REPORT = """
@@ -211,7 +213,7 @@ def measure(
 ) -> Measures:
     """Return the measures of one guarded table by name; None where not applicable.
 
-    `{}` where the table is not there or, before marts, nothing was delivered.
+    `{}` where the table is not there or, up to marts, nothing was delivered.
 
     Parameters
     ----------
@@ -233,11 +235,11 @@ def measure(
         name: None if value is None else float(value) for name, value in row.items()
     }
     n = measures["n_rows"] or 0.0
-    if gate == "raw" and n == 0 and not measures["quarantine_rate"]:
-        before_any = (baseline or {}).get(f"{table}.n_rows", 0.0)
-        if not before_any:
-            return {}
     before = (baseline or {}).get(f"{table}.n_rows")
+    # Every entity but applications may be absent; one that was there may not vanish.
+    may_be_empty = gate == "raw" or (gate == "marts" and table not in _NEVER_EMPTY)
+    if may_be_empty and not (n or before or measures.get("quarantine_rate")):
+        return {}
     measures["shrinkage"] = (before - n) / before if before else None
     return measures
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import dagster as dg
 
 from orchestration.defs.resources import OWNERS, CalibrantResource
-from orchestration.publishing.generation import current_generation
+from orchestration.publishing.generation import GenerationError, current_generation
 from orchestration.publishing.quarters import freeze_quarter
 from orchestration.settings import Policy
 
@@ -35,9 +35,12 @@ def frozen_quarter(
 ) -> dg.MaterializeResult[None]:
     """Copy a closed quarter's published rows into `quarters/<quarter>/`."""
     window = context.partition_time_window
-    frozen = freeze_quarter(
-        calibrant.settings(), start=window.start.date(), end=window.end.date()
-    )
+    try:
+        frozen = freeze_quarter(
+            calibrant.settings(), start=window.start.date(), end=window.end.date()
+        )
+    except GenerationError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from None
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": frozen.rows,

@@ -33,8 +33,11 @@ class CalibrantResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         self, context: dg.InitResourceContext
     ) -> Iterator["CalibrantResource"]:
         """Hold the home while the run lasts, so that two runs cannot mix."""
-        run_id = context.run_id or "unknown"
-        with hold(self.settings().home, run_id=run_id):
+        if context.run is None:
+            # A sensor only looks, and looks while a run holds the home too.
+            yield self
+            return
+        with hold(self.settings().home, run_id=context.run.run_id):
             yield self
 
     def settings(self) -> Settings:

@@ -47,7 +47,7 @@ _COUNTS = """
         cast(sum(n_closed_no_decision) as bigint) as n_closed_no_decision
     from counts
     group by {strata} window_id, role_family, stage, attribute, group_value
-    order by window_id, role_family, stage, attribute, group_value
+    order by {strata} window_id, role_family, stage, attribute, group_value
 """
 
 SCHEMA = pa.schema(

@@ -51,6 +51,7 @@ _STAYS = """
         cast(count(*) as bigint) as n
     from placed
     group by window_id, stage, days, is_open, cube (role_family)
+    order by all
 """
 _IN_WINDOW = _STAYS.format(start="window_start", end="window_end")
 _YEAR_BEFORE = _STAYS.format(
@@ -75,9 +76,11 @@ _WEEKS = """
         sum(wip_days) as wip_days
     from marts.fct_stage_weeks
     group by stage, week_start
+    order by all
 """
 _STAGES = """
     select role_family, stage, sla_days, waits_on from marts.dim_stages
+    order by all
 """
 _OPEN_AT_END = """
     select
@@ -91,6 +94,7 @@ _OPEN_AT_END = """
         on visits.entered_at < windows.window_end
         and (visits.exited_at is null or visits.exited_at >= windows.window_end)
     where windows.window_kind in ('quarter', 'year') and windows.is_closed
+    order by all
 """
 
 SCHEMA = pa.schema(

@@ -38,8 +38,8 @@ def freeze_quarter(
     Raises
     ------
     GenerationError
-        If there is no current generation, or its `as_of` is before the quarter's
-        close.
+        If there is no current generation, its `as_of` is before the quarter's close,
+        or it has no row of that quarter.
     """
     home = settings.home
     target = home.quarters / start.isoformat()
@@ -69,6 +69,14 @@ def freeze_quarter(
                 )
             )
             pq.write_table(rows, building / audience / path.name, compression="zstd")
+    if not _rows(building):
+        shutil.rmtree(building)
+        # Frozen figures are never written again, so nothing must not be frozen.
+        raise GenerationError(
+            f"generation {generation.id} has no figure of the quarter from {start} to"
+            f" {end}: it lies before the reported history, or the fiscal year (policy"
+            " `fiscal_year_start_month`) has quarters of other months"
+        )
     building.rename(target)
     return FrozenQuarter(target, _rows(target), is_new=True)
 

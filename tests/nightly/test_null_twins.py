@@ -27,9 +27,7 @@ def proposed(root: Path, preset: str, seed: int) -> list[str]:
 
 
 def test_at_most_two_of_twenty_null_twins_propose_an_action(tmp_path: Path) -> None:
-    found = {
-        seed: proposed(tmp_path / str(seed), "dev_null", seed) for seed in SEEDS
-    }
+    found = {seed: proposed(tmp_path / str(seed), "dev_null", seed) for seed in SEEDS}
 
     loud = {seed: rules for seed, rules in found.items() if rules}
 
@@ -39,9 +37,7 @@ def test_at_most_two_of_twenty_null_twins_propose_an_action(tmp_path: Path) -> N
 def test_planted_faults_are_found_in_four_of_five_companies(tmp_path: Path) -> None:
     planted = {"R1", "R3", "R6", "R7", "R10", "R11"}
     seeds = range(201, 211)
-    found = {
-        seed: set(proposed(tmp_path / str(seed), "dev", seed)) for seed in seeds
-    }
+    found = {seed: set(proposed(tmp_path / str(seed), "dev", seed)) for seed in seeds}
 
     shares = {
         rule: sum(rule in rules for rules in found.values()) / len(seeds)

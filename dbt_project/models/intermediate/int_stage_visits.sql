@@ -58,14 +58,15 @@ ordered as (
             partition by application_id
             order by entered_at asc nulls last, stage_order asc, _line asc
         ) as next_entered_at,
+        -- Over the same window as the next entry: one sort serves both.
+        lead(application_id) over (
+            partition by application_id
+            order by entered_at asc nulls last, stage_order asc, _line asc
+        ) is null as is_last_visit,
         row_number() over (
             partition by application_id, stage
             order by entered_at asc nulls last, _line asc
-        ) as visit_number,
-        row_number() over (
-            partition by application_id
-            order by entered_at desc nulls first, stage_order desc, _line desc
-        ) as visits_from_end
+        ) as visit_number
     from entered
 
 ),
@@ -115,7 +116,7 @@ final as (
             when entered_at is null then 'missing'
             else coalesce(entered_at_quality, 'exact')
         end as entered_at_quality,
-        visits_from_end = 1 as is_last_visit
+        is_last_visit
     from exited
 
 )

@@ -14,26 +14,63 @@ given as (
 
 ),
 
+-- Few ratings have several versions, and ranking all of them by three text keys is what
+-- takes longest: only those that have are ranked.
+repeated as (
+
+    select
+        scorecard_id,
+        competency,
+        question_id,
+        count(*) as n_versions,
+        bool_or(is_late) as has_late_version
+    from given
+    group by scorecard_id, competency, question_id
+    having count(*) > 1
+
+),
+
 -- Where a rating was changed, the last version before the debrief is the independent
 -- one; the later ones are counted.
+ranked as (
+
+    select
+        given.*,
+        repeated.n_versions,
+        repeated.has_late_version,
+        row_number() over (
+            partition by given.scorecard_id, given.competency, given.question_id
+            order by
+                given.is_late asc,
+                given.version_at desc,
+                given._line desc
+        ) as version_rank
+    from given
+    inner join repeated
+        on
+            given.scorecard_id = repeated.scorecard_id
+            and given.competency = repeated.competency
+            and given.question_id = repeated.question_id
+
+),
+
 versions as (
 
     select
-        *,
-        count(*) over (
-            partition by scorecard_id, competency, question_id
-        ) as n_versions,
-        bool_or(is_late) over (
-            partition by scorecard_id, competency, question_id
-        ) as has_late_version,
-        row_number() over (
-            partition by scorecard_id, competency, question_id
-            order by
-                is_late asc,
-                version_at desc,
-                _line desc
-        ) as version_rank
+        given.*,
+        1 as n_versions,
+        given.is_late as has_late_version,
+        1 as version_rank
     from given
+    left join repeated
+        on
+            given.scorecard_id = repeated.scorecard_id
+            and given.competency = repeated.competency
+            and given.question_id = repeated.question_id
+    where repeated.scorecard_id is null
+    union all
+    select * from ranked
+    where version_rank = 1
 
 ),
 
@@ -79,7 +116,6 @@ final as (
             as was_changed_after_debrief
     from versions
     left join plain_scales on versions.scale_id = plain_scales.scale_id
-    where versions.version_rank = 1
 
 )
 

@@ -102,13 +102,21 @@ placed as (
 
 episodes as (
 
-    select
-        *,
-        count(*) over (
-            partition by stage, quarter_id, role_family, job_id
-        ) as n_in_job
-    from placed
+    select * from placed
     where episode_rank = 1
+
+),
+
+jobs as (
+
+    select
+        stage,
+        quarter_id,
+        role_family,
+        job_id,
+        count(*) as n_in_job
+    from episodes
+    group by stage, quarter_id, role_family, job_id
 
 ),
 
@@ -116,15 +124,23 @@ episodes as (
 stratified as (
 
     select
-        application_id,
-        stage,
-        outcome,
-        quarter_start,
-        role_family,
-        quarter_id || '|' || role_family || '|'
-        || case when n_in_job >= 10 then coalesce(job_id, 'none') else 'pooled' end
+        episodes.application_id,
+        episodes.stage,
+        episodes.outcome,
+        episodes.quarter_start,
+        episodes.role_family,
+        episodes.quarter_id || '|' || episodes.role_family || '|'
+        || case when jobs.n_in_job >= 10 then coalesce(episodes.job_id, 'none')
+            else 'pooled'
+        end
             as stratum
     from episodes
+    inner join jobs
+        on
+            episodes.stage = jobs.stage
+            and episodes.quarter_id = jobs.quarter_id
+            and episodes.role_family is not distinct from jobs.role_family
+            and episodes.job_id is not distinct from jobs.job_id
 
 ),
 
