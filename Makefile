@@ -27,7 +27,7 @@ $(UV):
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .venv/.installed: $(UV) pyproject.toml uv.lock
-	@$(UV) sync --frozen --quiet --python "$(PYTHON)"
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet --python "$(PYTHON)"
 	@touch $@
 
 .PHONY: install

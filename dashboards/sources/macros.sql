@@ -52,14 +52,39 @@ create macro days_range(low, high) as
             || coalesce(decimals(high, 1), '…')
     end;
 
+-- A number with its interval in one cell, where a table has many of them.
+create macro percent_with_range(x, low, high, status) as
+    case
+        when x is null then word(status)
+        when low is null and high is null then printf('%.1f %%', 100.0 * x)
+        else printf('%.1f %%', 100.0 * x) || ' [' || percent_range(low, high) || ']'
+    end;
+
+create macro decimal_with_range(x, low, high, status) as
+    case
+        when x is null then word(status)
+        when low is null and high is null then decimals(x, 2)
+        else decimals(x, 2) || ' [' || decimal_range(low, high) || ']'
+    end;
+
+-- Why a row says less than others; the interval itself shows why it is inconclusive.
+create macro note(status, reason) as
+    case status
+        when 'inconclusive' then 'inconclusive'
+        when 'suppressed' then 'too few people'
+        else reason
+    end;
+
 create macro p_value(p) as
     case when p is null then '–' when p < 0.001 then '< 0.001' else printf('%.3f', p) end;
 
+create macro readable(value) as replace(value, '_', ' ');
+
 -- 'all' is a row of its own; 'none' stands in the one row of an empty table.
 create macro pooled(value, everything) as
-    case value when 'all' then everything when 'none' then 'none yet' else value end;
-
-create macro readable(value) as replace(value, '_', ' ');
+    case value
+        when 'all' then everything when 'none' then 'none yet' else readable(value)
+    end;
 
 -- A selector's value stands between quotes in page SQL.
 create macro quotable(value) as replace(value, '''', '''''');

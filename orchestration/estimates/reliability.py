@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestration.estimates.frames import arrow_table, group_codes
+from orchestration.estimates.frames import arrow_table, group_codes, in_order
 from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.agreement import (
@@ -152,7 +152,14 @@ def rater_reliability(
     asked = windows(warehouse, "quarter", "year")
     history = RatingHistory(warehouse, asked)
     tables = [
-        _window_table(warehouse, window, history.ratings(window), policy, rng)
+        _window_table(
+            warehouse,
+            window,
+            history.ratings(window),
+            policy,
+            rng,
+            side_by_side=history.is_large,
+        )
         for window in asked
     ]
     return pa.concat_tables([SCHEMA.empty_table(), *tables])
@@ -190,6 +197,8 @@ def _window_table(
     rated: Ratings,
     policy: Policy,
     rng: np.random.Generator,
+    *,
+    side_by_side: bool,
 ) -> pa.Table:
     """All cells of one window."""
     if not rated.value.size:
@@ -203,16 +212,17 @@ def _window_table(
     starts = np.searchsorted(cells.cell, np.arange(len(frame) + 1))
     singles = dict(list(cells.questions.groupby("cell", sort=False)))
     shown = frame["n_multi"] >= policy.show_minimum_candidates
-    modelled = [
-        _model(cells, slice(starts[place], starts[place + 1]), singles.get(place))
-        | _borderline(cells, slice(starts[place], starts[place + 1]), rate)
-        if enough
-        else {}
-        for place, (enough, rate) in enumerate(
-            zip(shown, frame["pass_rate"], strict=True)
-        )
-    ]
-    frame = pd.concat([frame, pd.DataFrame(modelled, index=frame.index)], axis=1)
+
+    def modelled(place: int) -> dict[str, Any]:
+        if not shown[place]:
+            return {}
+        rows = slice(starts[place], starts[place + 1])
+        rate = float(frame["pass_rate"][place])
+        model: dict[str, Any] = _model(cells, rows, singles.get(place))
+        return model | _borderline(cells, rows, rate)
+
+    models = in_order(modelled, range(len(frame)), side_by_side=side_by_side)
+    frame = pd.concat([frame, pd.DataFrame(models, index=frame.index)], axis=1)
     frame = _finished(frame, shown, policy).assign(window_id=window.id)
     return arrow_table(frame.sort_values(CELL), SCHEMA)
 

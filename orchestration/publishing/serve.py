@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,12 +31,21 @@ class _SiteHandler(http.server.SimpleHTTPRequestHandler):
         super().end_headers()
 
 
+class _SiteServer(http.server.ThreadingHTTPServer):
+    """A server that does not complain of browsers that leave."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a dropped connection; anything else is a fault of ours."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 def site_server(
     folder: Path, *, bind: str, port: int
 ) -> http.server.ThreadingHTTPServer:
     """Return a server of one site; port 0 takes a free one."""
     handler = functools.partial(_SiteHandler, directory=str(folder))
-    return http.server.ThreadingHTTPServer((bind, port), handler)
+    return _SiteServer((bind, port), handler)
 
 
 def serve_sites(

@@ -294,7 +294,8 @@ def _action_row(rule: Rule, row: Mapping[str, Any], policy: Policy) -> dict[str,
     return {
         **_about(rule, row),
         "statistic": first.statistic if first.statistic != "estimate" else rule.action,
-        "n": int(row["n"]),
+        # What the finding rests on: double-rated candidates, where those are counted.
+        "n": int(row[rule.minimum.column]),
         "estimate": _number(row[first.statistic]),
         "ci_low": low,
         "ci_high": high,

@@ -32,7 +32,7 @@ _NOISE, _NOTHING = 1e-5, 1e-6
 _BY_HAND = 1_000_000
 # Sums are dense up to this many cells and columns.
 _DENSE_CELLS, _DENSE_COLUMNS = 3_000_000, 120
-_PROFILE_UP_TO = 20_000
+_PROFILE_UP_TO = 5_000
 _RAYS = 48
 # Below this standard deviation ratio a trace is taken directly: the short form cancels.
 _SMALL_ROOT = 0.1
@@ -245,7 +245,7 @@ def intervals(
     """Return confidence limits of `icc_single` and of `g_qk`.
 
     The profile likelihood interval of a function is its range over the parameters whose
-    likelihood ratio against the estimate is not rejected. Above 20,000 ratings the
+    likelihood ratio against the estimate is not rejected. Above 5,000 ratings the
     logit of the function is taken as normal, with the observed information.
 
     Parameters

@@ -1,4 +1,8 @@
-"""Chromium on the two sites that the fixture `built_sites` builds once."""
+"""Chromium on the two sites of one generation, built once per session.
+
+The company is `dev` with tokens planted where people are (names, e-mails, notes, ids)
+and with labels that a careless page would run (markup, templates, formulas, SQL).
+"""
 
 import shutil
 import threading
@@ -7,13 +11,148 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from orchestration.doctor import node_problem
+from orchestration.publishing.generation import AUDIENCES, current_generation, hold
 from orchestration.publishing.serve import site_server
+from orchestration.settings import Home, load_settings
 
-AUDIENCES = ("leaders", "committee")
 PHONE_WIDTH = 390
+BINARIES = ("chromium", "chromium-browser")
+
+# Every value of these columns gets the token and a number: one search finds them all.
+TOKENS = {
+    "candidates.full_name": "Zqcandidate",
+    "candidates.email": "zqmail",
+    "interviewers.full_name": "Zqinterviewer",
+    "scorecards.notes": "Zqnote",
+    "employees.full_name": "Zqemployee",
+    "employees.work_email": "zqworkmail",
+}
+# Put before every id of the kind, in every table that has the column.
+ID_TOKENS = {
+    "application_id": "zqapp",
+    "candidate_id": "zqcan",
+    "interviewer_id": "zqint",
+    "scorecard_id": "zqcard",
+    "employee_id": "zqemp",
+    "reviewer_id": "zqrev",
+    "recruiter_id": "zqrec",
+}
+SHOWN_TO_COMMITTEE = {TOKENS["interviewers.full_name"]}
+
+SCRIPT = "<script>alert(1)</script>"
+IMAGE = "<img src=x onerror=alert(2)>"
+TEMPLATE = "{{7*7}}"
+FORMULA = "=cmd|' /C calc'!A0"
+QUOTES = 'it\'s "quoted"; drop table funnel; --'
+# Column: label to what it is replaced by; `*` stands for every label.
+INJECTIONS: dict[str, dict[str, str]] = {
+    "applications.source": {
+        "university": SCRIPT,
+        "referral": QUOTES,
+        "agency": FORMULA,
+    },
+    "jobs.role_family": {"applied_research": TEMPLATE},
+    "stages.role_family": {"applied_research": TEMPLATE},
+    "jobs.department": {"*": SCRIPT},
+    "interviewers.department": {"*": SCRIPT},
+    "offers.decline_reason": {"*": IMAGE},
+    "ratings.competency": {"pragmatism": FORMULA},
+}
+
+
+@dataclass(frozen=True)
+class BuiltSites:
+    """A generation with its two sites, and what was planted before it was made."""
+
+    home: Home
+    generation: Path
+    forbidden: dict[str, tuple[str, ...]]
+    injections: tuple[str, ...]
+    formula: str = FORMULA
+    quotes: str = QUOTES
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _planted(entity: str, columns: list[str]) -> str:
+    """The columns of an entity's file with tokens and injections in their place."""
+    chosen = []
+    for column in columns:
+        name = f"{entity}.{column}"
+        text = f'"{column}"'
+        if name in TOKENS:
+            text = f"{_literal(TOKENS[name])} || ' ' || row_number() over ()"
+        if column in ID_TOKENS:
+            token = ID_TOKENS[column]
+            text = rf"regexp_replace({text}, '^(\w+:)?', '\1{token}')"
+        for old, new in INJECTIONS.get(name, {}).items():
+            case = "is not null" if old == "*" else f"= {_literal(old)}"
+            text = f"case when {text} {case} then {_literal(new)} else {text} end"
+        chosen.append(f'{text} as "{column}"')
+    return ", ".join(chosen)
+
+
+def _plant(home: Home) -> None:
+    """Rewrite the inbox, and the rubric that names the competency."""
+    with duckdb.connect() as connection:
+        for path in sorted(home.inbox.glob("*/*.parquet")):
+            aside = path.with_name(f".{path.name}")
+            columns = connection.execute(
+                f"describe select * from {_literal(str(path))}"
+            ).fetchall()
+            chosen = _planted(path.stem, [name for name, *_ in columns])
+            connection.execute(
+                f"copy (select {chosen} from {_literal(str(path))})"
+                f" to {_literal(str(aside))} (format parquet)"
+            )
+            aside.replace(path)
+    [(old, new)] = INJECTIONS["ratings.competency"].items()
+    for path in home.design.rglob("*.yaml"):
+        text = path.read_text()
+        path.write_text(text.replace(f"competency: {old}", f'competency: "{new}"'))
+
+
+@pytest.fixture(scope="session")
+def built_sites(browser: Browser, scratch: Path) -> BuiltSites:
+    """The one generation every browser test reads; without a browser none is made."""
+    from orchestration.defs.launch import launch_main
+    from orchestration.landing import ingest
+    from orchestration.simulation import simulate_home
+
+    problem = node_problem()
+    if problem:
+        pytest.fail(f"{problem}; `make test-core` is everything else", pytrace=False)
+    home = Home(scratch / "browser")
+    simulate_home(home, "dev")
+    _plant(home)
+    # Fewer replicates: what is tested here is the pages, not their intervals.
+    home.policy_file.write_text("bootstrap_replicates: 100\n")
+    with hold(home, run_id="browser-tests"):
+        taken = ingest(home, load_settings(home.root).sources, progress=str)
+        assert not taken.problems, taken.problems
+        outcome = launch_main(home, as_of=None, sites=True, rebuild=False)
+    assert outcome.success, [*outcome.gate_failures, *outcome.failures]
+    generation = current_generation(home)
+    assert generation is not None
+    people = (*TOKENS.values(), *ID_TOKENS.values())
+    return BuiltSites(
+        home=home,
+        generation=generation.root,
+        forbidden={
+            "leaders": people,
+            "committee": tuple(
+                token for token in people if token not in SHOWN_TO_COMMITTEE
+            ),
+        },
+        injections=(SCRIPT, IMAGE, TEMPLATE, FORMULA, QUOTES),
+    )
 
 
 @dataclass
@@ -26,18 +165,23 @@ class Watched:
     dialogs: list[str] = field(default_factory=list)
 
     def watch(self, page: Page) -> None:
+        # What leaves the origin is stopped as well as counted.
+        page.route("**/*", self._on_route)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._on_console)
-        page.on("request", lambda request: self._on_request(request.url))
         page.on("dialog", self._on_dialog)
 
     def _on_console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
 
-    def _on_request(self, url: str) -> None:
-        if not url.startswith((self.origin, "data:", "blob:")):
+    def _on_route(self, route: Route) -> None:
+        url = route.request.url
+        if url.startswith((f"{self.origin}/", "data:", "blob:")):
+            route.continue_()
+        else:
             self.outside.append(url)
+            route.abort()
 
     def _on_dialog(self, dialog: Any) -> None:
         self.dialogs.append(dialog.message)
@@ -77,16 +221,17 @@ class Site:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.fail(
-            "Chromium is missing: `apt-get install chromium`, or `make test-core` "
-            "for everything else",
-            pytrace=False,
-        )
+    found = [path for path in map(shutil.which, BINARIES) if path]
+    if not found:
+        pytest.fail("Chromium is missing: apt-get install chromium", pytrace=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=found[0],
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            ],
         )
         yield browser
         browser.close()
@@ -122,6 +267,7 @@ class Visit:
 
     path: str
     watched: Watched
+    headline: str
     text: str
     nameless: list[str]
     phone_width: int
@@ -147,11 +293,12 @@ def visits(sites: dict[str, Site]) -> dict[str, list[Visit]]:
             watched = Watched(site.origin)
             watched.watch(page)
             page.goto(f"{site.origin}/{path}", wait_until="networkidle")
+            headline = page.get_by_test_id("headline").first.inner_text()
             text = page.locator("body").inner_text()
             nameless = page.evaluate(NAMELESS)
             page.set_viewport_size({"width": PHONE_WIDTH, "height": 844})
             width = page.evaluate("document.documentElement.scrollWidth")
-            seen[audience].append(Visit(path, watched, text, nameless, width))
+            seen[audience].append(Visit(path, watched, headline, text, nameless, width))
             page.close()
         context.close()
     return seen

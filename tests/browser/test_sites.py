@@ -8,7 +8,10 @@ import duckdb
 import pytest
 from playwright.sync_api import Page, expect
 
+from orchestration.landing.identity import names
+
 TABLE = "article table:visible"
+PSEUDONYM = re.compile(rb"\bp_[0-9a-f]{32}\b")
 
 
 def _rows(site, query):
@@ -22,8 +25,17 @@ def _close(page: Page) -> None:
     page.context.close()
 
 
+def _readable(label: str) -> str:
+    return label.replace("_", " ")
+
+
 def _choose(page: Page, dropdown: str, option: str) -> None:
     page.get_by_role("combobox", name=dropdown).locator("visible=true").click()
+    # Longer lists are drawn in part: what is searched for is drawn.
+    search = page.locator("[data-cmdk-input]").locator("visible=true")
+    expect(page.get_by_role("option").first).to_be_visible()
+    if search.count():
+        search.fill(option)
     page.get_by_role("option").get_by_text(option, exact=True).click()
 
 
@@ -43,6 +55,15 @@ def test_headlines_stand_in_the_page_without_javascript(site):
         expect(headline).to_be_visible()
         assert len(headline.inner_text()) > 20, path
         _close(page)
+
+
+def test_every_page_says_what_it_found_and_what_it_is_made_from(site, visits):
+    [(generation, as_of)] = _rows(site, "select generation, as_of from generation")
+
+    for visit in visits[site.audience]:
+        assert re.search(r"\d", visit.headline), visit.path
+        assert str(generation) in visit.text, visit.path
+        assert as_of.isoformat() in visit.text, visit.path
 
 
 def test_the_funnel_headline_states_the_published_number(leaders):
@@ -90,11 +111,13 @@ def test_a_dropdown_shows_the_published_rows_of_its_slice(leaders):
     )
     page, watched = leaders.open("funnel/")
 
-    _choose(page, "Role and channel", f"{role} · all channels")
+    _choose(page, "Role and channel", f"{_readable(role)} · all channels")
 
     rows = page.locator(TABLE).first.locator("tr:has(td)")
     expect(rows).to_have_count(len(newest))
-    for row, (stage, n, estimate) in zip(rows.all(), newest, strict=True):
+    # By number, not by handle: the table is drawn anew when its rows arrive.
+    for place, (stage, n, estimate) in enumerate(newest):
+        row = rows.nth(place)
         expect(row).to_contain_text(stage.replace("_", " "))
         if n is None:
             expect(row).to_contain_text("suppressed")
@@ -102,6 +125,53 @@ def test_a_dropdown_shows_the_published_rows_of_its_slice(leaders):
             expect(row).to_contain_text(f"{n:,}")
         if estimate is not None:
             expect(row).to_contain_text(f"{100 * estimate:.1f} %")
+    assert watched.complaints == []
+    _close(page)
+
+
+def test_a_filter_changes_what_the_chart_says(leaders):
+    page, watched = leaders.open("bottlenecks/")
+    chart = page.get_by_role("img", name=re.compile("^Days above the reference, by st"))
+    chart = chart.locator("visible=true")
+    role = _rows(
+        leaders,
+        "select role_family from bottlenecks where role_family <> 'all'"
+        " and window_kind = 'year' and estimate is not null"
+        " order by window_start desc, n desc limit 1",
+    )[0][0]
+    [(estimate,)] = _rows(
+        leaders,
+        "select estimate from bottlenecks where window_kind = 'year'"
+        f" and role_family = $${role}$$ and estimate is not null"
+        " order by window_start desc, stage_order limit 1",
+    )
+    before = chart.get_attribute("aria-label")
+
+    _choose(page, "Role", _readable(role))
+
+    expect(chart).not_to_have_attribute("aria-label", before or "")
+    shown = f"{abs(estimate):.1f} d"
+    expect(chart).to_have_attribute("aria-label", re.compile(re.escape(shown)))
+    assert watched.complaints == []
+    _close(page)
+
+
+def test_a_label_full_of_quotes_selects_its_own_rows(leaders, built_sites):
+    """Page queries are text with the choice put in: a quote must not end it."""
+    label = built_sites.quotes
+    [(count,)] = _rows(
+        leaders,
+        "select count(*) from funnel where basis = 'cohort' and role_family = 'all'"
+        f" and source = $${label}$$ and window_kind = 'year' and window_start ="
+        " (select max(window_start) from funnel where window_kind = 'year')",
+    )
+    page, watched = leaders.open("funnel/")
+
+    _choose(page, "Role and channel", f"all roles · {label}")
+
+    expect(page.get_by_text(f"Shown: all roles · {label};").first).to_be_visible()
+    expect(page.locator(TABLE).first.locator("tr:has(td)")).to_have_count(count)
+    assert count > 3
     assert watched.complaints == []
     _close(page)
 
@@ -115,8 +185,10 @@ def test_selectors_offer_every_published_slice_and_no_other(leaders):
 
     expect(offered.first).to_be_visible()
     # Longer lists are drawn in part: what is drawn must be published.
-    names = {"all roles" if role == "all" else role for (role,) in published}
-    assert {text.strip() for text in offered.all_inner_texts()} <= names
+    labels = {
+        "all roles" if role == "all" else _readable(role) for (role,) in published
+    }
+    assert {text.strip() for text in offered.all_inner_texts()} <= labels
     _close(page)
 
 
@@ -154,6 +226,26 @@ def test_a_table_downloads_as_csv_with_its_rows(leaders, tmp_path):
     _close(page)
 
 
+def test_a_download_holds_no_cell_that_a_spreadsheet_would_run(
+    leaders, built_sites, tmp_path
+):
+    page, _ = leaders.open("offers/")
+    table = page.locator(".table-container:visible").last
+    expect(table).to_contain_text(built_sites.formula)
+    table.hover()
+
+    with page.expect_download() as download:
+        table.get_by_role("button", name="Download").click()
+    path = tmp_path / "channels.csv"
+    download.value.save_as(path)
+
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert f"'{built_sites.formula}" in cells
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
+    _close(page)
+
+
 def _luminance(color: str) -> float:
     channels = [int(float(part)) / 255 for part in re.findall(r"[\d.]+", color)[:3]]
     linear = [
@@ -169,9 +261,10 @@ def _contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_is_readable_in_light_and_dark(leaders, theme):
+def test_text_is_readable_in_light_and_dark(site, theme):
     """WCAG AA asks 4.5 of text; the theme follows the reader's system."""
-    page, _ = leaders.open("funnel/", color_scheme=theme)
+    path = {"leaders": "funnel/", "committee": "rubrics/"}[site.audience]
+    page, _ = site.open(path, color_scheme=theme)
     read = "element => getComputedStyle(element)"
     page_color = page.locator("body").evaluate(f"{read}.backgroundColor")
 
@@ -227,6 +320,18 @@ def test_no_planted_person_is_in_any_downloadable_byte(site, built_sites):
             content = _contents(path)
             found = [token for token in forbidden if token in content]
             assert found == [], path
+
+
+def test_no_pseudonym_but_an_interviewers_is_in_any_downloadable_byte(
+    site, built_sites
+):
+    interviewers = {key.encode() for key in names(built_sites.home)}
+    allowed = interviewers if site.audience == "committee" else set()
+
+    for path in site.folder.rglob("*"):
+        if path.is_file():
+            assert set(PSEUDONYM.findall(_contents(path))) <= allowed, path
+    assert interviewers
 
 
 def test_leaders_have_no_page_or_table_of_the_committee(leaders, committee):

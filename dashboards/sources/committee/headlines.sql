@@ -8,9 +8,16 @@ with actions as (
             else printf('%d changes are proposed.', count(*) filter (where is_action))
         end as sentence,
         printf(
-            'quarter %s; %d further row%s: more data needed before a rule can be judged',
-            max(quarter), count(*) filter (where not is_action),
-            case count(*) filter (where not is_action) when 1 then '' else 's' end
+            'closed periods to %s; n of each beside it; %s',
+            (select last_closed_quarter from generation),
+            case count(*) filter (where not is_action)
+                when 0 then 'no target waits for more data'
+                when 1 then 'one more target needs more data first'
+                else printf(
+                    '%d more targets need more data first',
+                    count(*) filter (where not is_action)
+                )
+            end
         ) as basis
     from rubric_recommendations
     where recommendation_id <> 'none'
@@ -24,7 +31,7 @@ lowest as (
         printf(
             'Panels agree least on %s: reliability %.2f of 1.',
             readable(round) || case competency
-                when 'all' then ' (card total)'
+                when 'all' then ' (whole card)'
                 else ', ' || readable(competency)
             end,
             estimate
@@ -45,11 +52,17 @@ flagged as (
 
     select
         printf(
-            '%d of %d interviewers could be asked to recalibrate.',
+            '%d of %d interviewers differ enough to calibrate together.',
             count(*) filter (where flag <> 'none'), count(*)
         ) as sentence,
-        printf('those with enough shared candidates to be judged; all roles; %s',
-            window_label) as basis
+        printf(
+            'stricter %d, more lenient %d, other patterns %d; n = %d interviewers with '
+            || 'enough candidates; all roles; %s',
+            count(*) filter (where flag = 'severe'),
+            count(*) filter (where flag = 'lenient'),
+            count(*) filter (where flag not in ('none', 'severe', 'lenient')),
+            count(*), window_label
+        ) as basis
     from interviewer_calibration
     where
         window_kind = 'year' and role_family = 'all' and interviewer_id <> 'none'
@@ -84,7 +97,8 @@ lowest_ratio as (
     select
         printf(
             'The lowest overall ratio of selection rates is %.2f (%s: %s, against %s).',
-            estimate, readable(attribute), group_value, reference_group
+            estimate, readable(attribute), readable(group_value),
+            readable(reference_group)
         ) as sentence,
         printf(
             '95 %% interval %s; n = %s; all roles; %s; a screening statistic, '

@@ -1,13 +1,27 @@
+with shared_names as (
+
+    select interviewer_name as name
+    from interviewer_calibration
+    group by interviewer_name
+    having count(distinct interviewer_id) > 1
+
+)
+
 select
     role_family || ' × ' || window_id as slice,
-    interviewer_name as interviewer,
+    -- Two people may bear one name.
+    interviewer_name || case
+        when interviewer_name in (select name from shared_names)
+            then ' (' || right(interviewer_id, 4) || ')'
+        else ''
+    end as interviewer,
     status,
-    status_reason,
+    note(status, status_reason) as note,
     estimate,
     ci_low,
     ci_high,
-    coalesce(flag, 'none') as flag_key,
-    case coalesce(flag, 'none') when 'none' then '–' else flag end as flag,
+    coalesce(flag, 'none') <> 'none' as is_flagged,
+    case coalesce(flag, 'none') when 'none' then '–' else readable(flag) end as flag,
     as_count(n, status) as n,
     as_count(n_corated, status) as n_corated,
     as_decimal(estimate, status) as severity,

@@ -4,10 +4,13 @@ select
     window_kind,
     window_label,
     cast(window_start as varchar) as starts_on,
-    readable(round) || ' · '
-    || case competency when 'all' then 'card total' else readable(competency) end
-    || case rubric_version when 'unspecified' then '' else ' · v' || rubric_version end
-        as target,
+    readable(round) || ': '
+    || case competency when 'all' then 'whole card' else readable(competency) end
+    || case
+        when min(rubric_version) over (partition by round)
+            = max(rubric_version) over (partition by round) then ''
+        else ' · v' || rubric_version
+    end as target,
     readable(round) as round,
     readable(competency) as competency,
     competency = 'all' as is_card_total,
@@ -15,7 +18,7 @@ select
     rubric_version,
     scale_id,
     status,
-    status_reason,
+    note(status, status_reason) as note,
     estimate,
     ci_low,
     ci_high,

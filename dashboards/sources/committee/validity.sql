@@ -3,14 +3,15 @@ select
     predictor_kind,
     case predictor_kind
         when 'composite' then 'all rounds together'
-        else readable(predictor) || ' (' || predictor_kind || ')'
+        when 'round' then readable(predictor) || ': whole round'
+        else readable(predictor)
     end as predictor,
     row_number() over (
         partition by role_family, window_id, outcome
         order by predictor_kind = 'competency', predictor_kind = 'round', predictor
     ) as place,
     status,
-    status_reason,
+    note(status, status_reason) as note,
     estimate,
     ci_low,
     ci_high,

@@ -9,6 +9,5 @@ from (
     select distinct
         role_family, window_id, window_kind, window_label, window_start, is_closed
     from bottlenecks
-    where window_kind <> 'week'
 )
 order by role_family, place

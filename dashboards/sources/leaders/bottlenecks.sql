@@ -4,16 +4,17 @@ select
     role_family = 'all' as is_all_roles,
     window_id,
     window_kind,
-    window_label,
+    window_label || case when not is_closed then ' (open)' else '' end as window_label,
     cast(window_start as varchar) as starts_on,
     window_kind = 'year' and window_start = (
         select max(window_start) from bottlenecks where window_kind = 'year'
     ) as is_latest_year,
+    stage as stage_key,
     readable(stage) as stage,
     stage_order,
     readable(waits_on) as waits_on,
     status,
-    status_reason,
+    note(status, status_reason) as note,
     coalesce(is_bottleneck, false) as is_bottleneck,
     case when is_bottleneck then 'bottleneck' else '–' end as finding,
     bottleneck_rank,
@@ -27,7 +28,7 @@ select
         when reference_days is null then 'none yet'
         else
             printf('%.1f', reference_days)
-            || case reference_kind when 'sla' then ' (target)' else ' (prior year)' end
+            || case reference_kind when 'sla' then ' (target)' else ' (year before)' end
     end as reference,
     as_days(km_median_days, status) as median_days,
     as_days(p85_days, status) as p85_days,
@@ -38,5 +39,4 @@ select
     as_decimal(backlog_growth, status) as backlog_growth_per_week,
     decimal_range(backlog_growth_ci_low, backlog_growth_ci_high) as backlog_interval
 from bottlenecks
-where window_kind <> 'week'
 order by role_family, starts_on, stage_order

@@ -6,10 +6,10 @@ select
     source = 'all' as is_all_channels,
     window_id,
     window_kind,
-    window_label,
+    window_label || case when not is_closed then ' (open)' else '' end as window_label,
     cast(window_start as varchar) as starts_on,
     status,
-    status_reason,
+    note(status, status_reason) as note,
     estimate,
     ci_low,
     ci_high,
@@ -21,6 +21,6 @@ select
     as_count(declined, status) as declined,
     as_count(pending, status) as pending,
     as_days(median_days_to_resolve, status) as median_days_to_resolve,
-    coalesce(top_decline_reason, '–') as top_decline_reason
+    coalesce(readable(top_decline_reason), '–') as top_decline_reason
 from offer_acceptance
 order by slice, starts_on

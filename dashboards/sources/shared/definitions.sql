@@ -1,5 +1,5 @@
 select
     table_name,
     case column_name when '' then '(the table)' else column_name end as column_name,
-    description
+    replace(description, '`', '') as description
 from definitions

@@ -1,7 +1,8 @@
 select
     gate,
     suite,
-    description,
+    replace(description, '`', '')
+    || case when success or reason = '' then '' else ' ' || reason end as description,
     severity,
     case when success then 'passed' else 'failed' end as result,
     as_measure(observed) as observed,
@@ -12,7 +13,6 @@ select
         when threshold_low = threshold_high then as_measure(threshold_low)
         else as_measure(threshold_low) || ' to ' || as_measure(threshold_high)
     end as allowed,
-    reason,
     array_position(
         ['raw', 'marts', 'reports', 'recommendations'], gate
     ) as gate_order,
