@@ -130,7 +130,8 @@ stratified as (
         episodes.quarter_start,
         episodes.role_family,
         episodes.quarter_id || '|' || episodes.role_family || '|'
-        || case when jobs.n_in_job >= 10 then coalesce(episodes.job_id, 'none')
+        || case
+            when jobs.n_in_job >= 10 then coalesce(episodes.job_id, 'none')
             else 'pooled'
         end
             as stratum
