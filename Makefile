@@ -22,7 +22,7 @@ help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
 
 $(UV):
-	@test -n "$(PYTHON)" || { echo "calibrant needs Python 3.11, 3.12 or 3.13; found $$(python3 --version 2>&1 || echo none)" >&2; exit 2; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(not (3,11)<=sys.version_info[:2]<(3,14))' 2>/dev/null || { echo "calibrant needs Python 3.11, 3.12 or 3.13; found $$($(or $(PYTHON),python3) --version 2>&1 || echo none)" >&2; exit 2; }
 	@$(PYTHON) -m venv .uv || { echo "python venv is missing; on Debian: apt-get install python3-venv" >&2; exit 2; }
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
