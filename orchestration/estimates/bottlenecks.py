@@ -73,7 +73,8 @@ _WEEKS = """
         week_start,
         cast(sum(n_arrived) as bigint) as n_arrived,
         cast(sum(n_left) as bigint) as n_left,
-        sum(wip_days) as wip_days
+        cast(sum(cast(round(wip_days * 86400000) as bigint)) as double) / 86400000
+            as wip_days
     from marts.fct_stage_weeks
     group by stage, week_start
     order by all

@@ -78,13 +78,20 @@ final as (
                 or countable.exited_at >= weeks.week_end_at
             ) as bigint
         ) as wip_end,
-        sum(
-            {{ days_between(
-                'greatest(countable.entered_at, weeks.week_start_at)',
-                'least(coalesce(countable.exited_at, weeks.week_end_at),'
-                ~ ' weeks.week_end_at)'
-            ) }}
-        ) as wip_days
+        -- Whole milliseconds add up to the same sum in any order.
+        cast(
+            sum(
+                cast(
+                    round(
+                        86400000 * {{ days_between(
+                            'greatest(countable.entered_at, weeks.week_start_at)',
+                            'least(coalesce(countable.exited_at, weeks.week_end_at),'
+                            ~ ' weeks.week_end_at)'
+                        ) }}
+                    ) as bigint
+                )
+            ) as double
+        ) / 86400000 as wip_days
     from weeks
     inner join countable
         on
