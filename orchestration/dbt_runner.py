@@ -111,17 +111,42 @@ def build(
     DbtError
         If dbt could not run at all; failed nodes are in the results.
     """
-    from dbt.cli.main import dbtRunner
-
-    arguments = [
-        "build", "--select", *select.split(), "--target-path", str(target),
-        "--vars", json.dumps(variables, default=str), *_COMMON,
-    ]  # fmt: skip
+    arguments = ["build", "--select", *select.split()]
     for kind in exclude_resource_types:
         arguments += ["--exclude-resource-type", kind]
+    return _invoked(arguments, warehouse, target, variables)
+
+
+def unit_tests(
+    *, warehouse: Path, target: Path, variables: Mapping[str, Any]
+) -> list[NodeResult]:
+    """Run the project's unit tests beside a built warehouse; return a result per test.
+
+    Raises
+    ------
+    DbtError
+        If dbt could not run at all; failed tests are in the results.
+    """
+    arguments = ["test", "--select", "test_type:unit"]
+    return _invoked(arguments, warehouse, target, variables)
+
+
+def _invoked(
+    arguments: Sequence[str],
+    warehouse: Path,
+    target: Path,
+    variables: Mapping[str, Any],
+) -> list[NodeResult]:
+    """What dbt made of a command, node by node."""
+    from dbt.cli.main import dbtRunner
+
+    command = [
+        *arguments, "--target-path", str(target),
+        "--vars", json.dumps(variables, default=str), *_COMMON,
+    ]  # fmt: skip
     with _environment(CALIBRANT_WAREHOUSE=str(warehouse)), _quiet():
         try:
-            outcome = dbtRunner(manifest=_parsed()).invoke(arguments)
+            outcome = dbtRunner(manifest=_parsed()).invoke(command)
         finally:
             _close_connections()
     if outcome.result is None:

@@ -1,6 +1,6 @@
 {# Makes the Parquet files of every source visible as `<schema>.<table>`.
-   Estimates become tables: the folder they lie in is renamed when a generation is
-   finished, while raw files stay where they are. #}
+   Only raw files stay where they are; what lies in the folder of a generation, which is
+   renamed and cleared when it is finished, becomes a table. #}
 {% macro register_parquet() %}
     {% if execute %}
         {% for schema, tables in var('parquet_sources').items() %}
@@ -17,7 +17,7 @@
 {% endmacro %}
 
 {% macro duckdb__register_one(schema, table, files) %}
-    {%- set kind = 'table' if schema == 'statistics' else 'view' -%}
+    {%- set kind = 'view' if schema == 'raw' else 'table' -%}
     create or replace {{ kind }} {{ schema }}.{{ table }} as
     select * from read_parquet([
         {%- for file in files %}'{{ file | replace("'", "''") }}'
