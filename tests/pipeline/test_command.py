@@ -21,7 +21,7 @@ def test_status_says_what_readers_see(tiny, calibrant):
     assert about["generation"] == tiny.generation.id
     assert about["as_of"] == tiny.generation.as_of.isoformat()
     assert about["input"] == "18 files, 6,002 rows"
-    assert about["quarantine"] == "0 rows refused at landing"
+    assert about["quarantine"] == "0 rows refused at landing, 0 set aside"
     assert about["sites"] == "not built"
     assert about["running"] == "no run"
     for gate in ("raw", "marts", "reports", "recommendations"):
