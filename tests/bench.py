@@ -238,7 +238,8 @@ def _sites(home_root: Path) -> dict[str, Any]:
             page.get_by_role("combobox").locator("visible=true").first.click()
             page.get_by_role("option").last.click()
             page.wait_for_load_state("networkidle")
-            page.locator("canvas, svg").first.wait_for(state="visible")
+            chart = page.locator("main canvas, main svg").locator("visible=true")
+            chart.first.wait_for(state="visible")
             figures[audience] = {
                 "headline": headline,
                 "filtered": time.perf_counter() - started,
