@@ -8,7 +8,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
-from orchestration.estimates.frames import in_order
 from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.multiplicity import benjamini_hochberg
@@ -69,11 +68,9 @@ def interviewer_calibration(
     """
     asked = windows(warehouse, "quarter", "year")
     history = RatingHistory(warehouse, asked)
-    tables = in_order(
-        lambda window: _window_table(history.ratings(window), window, policy),
-        asked,
-        side_by_side=history.is_large,
-    )
+    tables = [
+        _window_table(history.ratings(window), window, policy) for window in asked
+    ]
     return pa.concat_tables([SCHEMA.empty_table(), *tables])
 
 

@@ -1,16 +1,11 @@
 """Between SQL's rows and the arrays of the statistics."""
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def group_codes(
@@ -23,20 +18,6 @@ def group_codes(
     code = grouped.ngroup().to_numpy(np.int64)
     first = np.unique(code, return_index=True)[1]
     return code, rows.iloc[first][list(keys)].reset_index(drop=True)
-
-
-def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], *, side_by_side: bool
-) -> list[Result]:
-    """Return the results in the order of the items, worked out two at a time or not.
-
-    Arithmetic on large arrays leaves the interpreter free; on small ones two threads
-    only wait for each other.
-    """
-    if not side_by_side:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(function, items))
 
 
 def arrow_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:

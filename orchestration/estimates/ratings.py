@@ -1,7 +1,6 @@
 """Ratings as arrays: codes assigned by SQL once, rows in a fixed order, by window."""
 
 import datetime as dt
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,6 @@ Floats = NDArray[np.float64]
 CRITERION = (
     "role_family", "round", "competency", "rubric_id", "rubric_version", "scale_id",
 )  # fmt: skip
-_LARGE = 1_000_000
 _CODES = ("criterion", "candidate", "interviewer", "card", "question")
 
 _DIMENSIONS = ", ".join(CRITERION)
@@ -171,7 +169,7 @@ class RatingHistory:
     """
 
     def __init__(self, warehouse: Warehouse, windows: Sequence[Window]) -> None:
-        self._warehouse, self._lock = warehouse, threading.Lock()
+        self._warehouse = warehouse
         bounds: list[Any] = [
             min((window.start for window in windows), default=dt.date.max),
             max((window.end for window in windows), default=dt.date.max),
@@ -187,11 +185,6 @@ class RatingHistory:
         self._is_judged = coded["is_independent"].to_numpy() & asked
         self._value = coded["rating_value"].to_numpy().astype(np.float64, copy=False)
         self._at = coded["submitted_at"].to_numpy()
-
-    @property
-    def is_large(self) -> bool:
-        """Whether there is enough work for two threads."""
-        return self._value.size > _LARGE
 
     def ratings(self, window: Window) -> Ratings:
         """Return the ratings submitted in a window, by interviewers not shadows.
@@ -209,12 +202,10 @@ class RatingHistory:
             present = np.bincount(code[inside & (code >= 0)]) > 0
             labels[name] = np.flatnonzero(present)
             codes[name] = (np.cumsum(present) - 1)[code[judged]]
-        with self._lock:
-            criteria = self._warehouse.read_arrow(
-                _CRITERIA, [window.start, window.end]
-            ).to_pandas()
         return Ratings(
-            criteria=criteria,
+            criteria=self._warehouse.read_arrow(
+                _CRITERIA, [window.start, window.end]
+            ).to_pandas(),
             interviewers=self._interviewers[labels["interviewer"]].tolist(),
             value=self._value[judged],
             **codes,

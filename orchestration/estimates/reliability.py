@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestration.estimates.frames import arrow_table, group_codes, in_order
+from orchestration.estimates.frames import arrow_table, group_codes
 from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.agreement import (
@@ -152,14 +152,7 @@ def rater_reliability(
     asked = windows(warehouse, "quarter", "year")
     history = RatingHistory(warehouse, asked)
     tables = [
-        _window_table(
-            warehouse,
-            window,
-            history.ratings(window),
-            policy,
-            rng,
-            side_by_side=history.is_large,
-        )
+        _window_table(warehouse, window, history.ratings(window), policy, rng)
         for window in asked
     ]
     return pa.concat_tables([SCHEMA.empty_table(), *tables])
@@ -197,8 +190,6 @@ def _window_table(
     rated: Ratings,
     policy: Policy,
     rng: np.random.Generator,
-    *,
-    side_by_side: bool,
 ) -> pa.Table:
     """All cells of one window."""
     if not rated.value.size:
@@ -221,7 +212,7 @@ def _window_table(
         model: dict[str, Any] = _model(cells, rows, singles.get(place))
         return model | _borderline(cells, rows, rate)
 
-    models = in_order(modelled, range(len(frame)), side_by_side=side_by_side)
+    models = [modelled(place) for place in range(len(frame))]
     frame = pd.concat([frame, pd.DataFrame(models, index=frame.index)], axis=1)
     frame = _finished(frame, shown, policy).assign(window_id=window.id)
     return arrow_table(frame.sort_values(CELL), SCHEMA)
@@ -270,7 +261,7 @@ def _cells(rated: Ratings) -> _Cells:
     cell = rows["cell"].to_numpy(np.int64)
     value = rows["value"].to_numpy(float)
     low = all_labels["scale_min"].to_numpy(float)
-    step, n_levels = _steps(all_labels, cell, value)
+    step, n_levels = _steps(all_labels)
     level = np.floor((value - low[cell]) / step[cell] + 0.5)
     level = np.clip(np.nan_to_num(level), 0, np.maximum(n_levels[cell] - 1, 0))
     return _Cells(
@@ -284,9 +275,7 @@ def _cells(rated: Ratings) -> _Cells:
     )
 
 
-def _steps(
-    labels: pd.DataFrame, cell: Integers, value: Floats
-) -> tuple[Floats, Integers]:
+def _steps(labels: pd.DataFrame) -> tuple[Floats, Integers]:
     """Distance of two levels, and how many there are, by cell.
 
     A scale of whole numbers has a level at each of them, used or not.
