@@ -9,9 +9,6 @@ from scipy.stats import f as f_distribution
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# Replicates drawn at once: bounds memory at any number of candidates.
-_WEIGHTS_AT_ONCE = 4_000_000
-
 
 @dataclass(frozen=True)
 class OneWay:
@@ -202,12 +199,7 @@ def coincidences(
     counts: Floats = np.bincount(
         codes * n_levels + levels, minlength=unit_group.size * n_levels
     ).reshape(unit_group.size, n_levels) * np.float64(1)
-    pairs: Floats = counts[:, :, None] * counts[:, None, :]
-    diagonal = np.arange(n_levels)
-    pairs[:, diagonal, diagonal] -= counts
-    size = counts.sum(axis=1)
-    pairs *= np.where(size > 1, 1 / np.maximum(size - 1, 1), 0.0)[:, None, None]
-    return Coincidences(unit_group, counts, pairs, n_groups)
+    return Coincidences(unit_group, counts, _paired(counts), n_groups)
 
 
 def agreement(pairs: Coincidences) -> Agreement:
@@ -234,6 +226,8 @@ def bootstrap(
 ) -> tuple[Agreement, Agreement]:
     """Return percentile bounds of agreement, drawing candidates, not ratings.
 
+    The same ratings give the same bounds, whatever the order of their candidates.
+
     Parameters
     ----------
     chosen : array_like of bool, shape (n_groups,)
@@ -248,8 +242,8 @@ def bootstrap(
     starts = np.searchsorted(pairs.group, np.arange(pairs.n_groups + 1))
     shares = [0.5 - level / 2, 0.5 + level / 2]
     for place in np.flatnonzero(np.asarray(chosen)):
-        own = pairs.pairs[starts[place] : starts[place + 1]]
-        own = own[own.sum(axis=(1, 2)) > 0]
+        own = pairs.counts[starts[place] : starts[place + 1]]
+        own = own[own.sum(axis=1) > 1]
         if len(own) < 2:
             continue
         drawn = _draws(own, replicates, rng)
@@ -386,17 +380,27 @@ def _columns(values: Agreement) -> list[Floats]:
 
 
 def _draws(own: Floats, replicates: int, rng: np.random.Generator) -> Floats:
-    """Coincidences of resampled candidates, shape (replicates, levels, levels)."""
-    n = len(own)
-    flat = own.reshape(n, -1)
-    step = max(1, _WEIGHTS_AT_ONCE // n)
-    parts = []
-    for first in range(0, replicates, step):
-        rows = min(step, replicates - first)
-        picks = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
-        weights = np.bincount(picks.ravel(), minlength=rows * n).reshape(rows, n)
-        parts.append(weights.astype(float) @ flat)
-    return np.concatenate(parts).reshape(replicates, *own.shape[1:])
+    """Coincidences of resampled candidates, shape (replicates, levels, levels).
+
+    Candidates with equal counts are drawn together, as a multinomial: the bounds
+    depend on what was rated, not on the order of ids, and cost no more for more of
+    the same.
+    """
+    patterns, times = np.unique(own, axis=0, return_counts=True)
+    weights = rng.multinomial(len(own), times / len(own), size=replicates)
+    pairs = _paired(patterns)
+    drawn = weights.astype(float) @ pairs.reshape(len(pairs), -1)
+    return np.asarray(drawn.reshape(replicates, *pairs.shape[1:]))
+
+
+def _paired(counts: Floats) -> Floats:
+    """Ordered pairs of ratings by two levels, from the counts of each level."""
+    pairs: Floats = counts[:, :, None] * counts[:, None, :]
+    diagonal = np.arange(counts.shape[1])
+    pairs[:, diagonal, diagonal] -= counts
+    size = counts.sum(axis=1)
+    pairs *= np.where(size > 1, 1 / np.maximum(size - 1, 1), 0.0)[:, None, None]
+    return pairs
 
 
 def _units(unit: Integers, group: Integers) -> tuple[Integers, Integers]:

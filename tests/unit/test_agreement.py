@@ -207,6 +207,24 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert_allclose(_all(first[0]), _all(second[0]))
 
 
+def test_renaming_candidates_keeps_the_interval() -> None:
+    level, unit = long_form(KRIPPENDORFF, missing=0)
+    renamed = np.random.default_rng(1).permutation(12)[unit]
+
+    before, after = (
+        bootstrap(
+            of_one_group(level - 1, codes),
+            chosen=[True],
+            replicates=200,
+            rng=np.random.default_rng(9),
+        )
+        for codes in (unit, renamed)
+    )
+
+    assert_allclose(_all(before[0]), _all(after[0]), rtol=1e-12)
+    assert_allclose(_all(before[1]), _all(after[1]), rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("level", "unit"),
     [
