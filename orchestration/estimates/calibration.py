@@ -63,8 +63,9 @@ def interviewer_calibration(
     """Return severity and rating habits per window, role family and interviewer.
 
     Role family `all` compares all interviewers, each within the rounds of the family
-    they rated in. Numbers need the policy's minimum of candidates; below it a row has
-    its counts and status `insufficient`. `rng` is not drawn from: nothing is resampled.
+    they rated in; quarters have no other role family. Numbers need the policy's minimum
+    of candidates; below it a row has its counts and status `insufficient`. `rng` is not
+    drawn from: nothing is resampled.
     """
     asked = windows(warehouse, "quarter", "year")
     history = RatingHistory(warehouse, asked)
@@ -85,7 +86,8 @@ def _window_table(rated: Ratings, window: Window, policy: Policy) -> pa.Table:
     modal = _modal_shares(rated, codes[rated.criterion])
     everyone = np.ones(cards.score.size, dtype=bool)
     parts = [_slice(cards, everyone, "all", rated, modal[-1], policy)]
-    for code, family in enumerate(families):
+    # Quarters of single roles are too thin to judge anybody by.
+    for code, family in enumerate(families if window.kind == "year" else ()):
         chosen = codes[cards.family] == code
         if chosen.all():
             parts.append(parts[0].assign(role_family=str(family)))
@@ -139,12 +141,11 @@ def _cards(rated: Ratings) -> _Cards:
 def _modal_shares(rated: Ratings, family: Integers) -> list[Floats]:
     """Share of each interviewer's most used level, by role family; the last pools."""
     scale = pd.factorize(rated.criteria["scale_id"], sort=True)[0][rated.criterion]
-    levels, level = np.unique(
-        np.column_stack([scale, rated.value]), axis=0, return_inverse=True
-    )
+    value, values = pd.factorize(rated.value)
+    level, levels = pd.factorize(scale * len(values) + value)
     n, n_families = len(rated.interviewers), int(family.max()) + 1
     counts = np.bincount(
-        (family * n + rated.interviewer) * len(levels) + level.ravel(),
+        (family * n + rated.interviewer) * len(levels) + level,
         minlength=n_families * n * len(levels),
     ).reshape(n_families, n, len(levels))
     with np.errstate(invalid="ignore"):

@@ -12,6 +12,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 from scipy.stats import chi2, norm
 
+from orchestration.statistics.crossed_sparse import Fit, fit_sparse
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -33,6 +35,8 @@ _BY_HAND = 1_000_000
 # Sums are dense up to this many cells and columns.
 _DENSE_CELLS, _DENSE_COLUMNS = 3_000_000, 120
 _PROFILE_UP_TO = 5_000
+# Wider panels are fitted without dense factors, as long as questions stay few.
+_WIDEST, _MOST_QUESTIONS = 250, 200
 _RAYS = 48
 # Below this standard deviation ratio a trace is taken directly: the short form cancels.
 _SMALL_ROOT = 0.1
@@ -99,7 +103,8 @@ class Components:
         was not asked for, is part of the residual or cannot be told from another. Where
         the terms explain every score, the residual's is set near 1e-5 of the scores'.
     reml_criterion : float
-        −2 log restricted likelihood, as lme4 prints it. NaN without residual variance.
+        −2 log restricted likelihood, as lme4 prints it. NaN without residual variance,
+        and above 250 interviewers, where its determinant is not computed.
     terms : tuple of str
         The random terms of the model; every other source is in the residual or in the
         term it coincides with.
@@ -128,8 +133,10 @@ class Components:
     n_interviewers: int
     icc_single: float
     converged: bool
-    _likelihood: _Likelihood | None = field(default=None, repr=False, compare=False)
+    _names: tuple[str, ...] = field(default=(), repr=False, compare=False)
     _ratios: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    _likelihood: _Likelihood | None = field(default=None, repr=False, compare=False)
+    _information: Floats | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,8 @@ def components(
     All terms are random and crossed; the design may be unbalanced and sparse.
     Candidates and their pairs with interviewers are integrated out in closed form,
     grouped by how many ratings they have, so one likelihood costs one Cholesky factor
-    of the size of the interviewers and questions.
+    of the size of the interviewers and questions. Above 250 interviewers no factor is
+    made: `crossed_sparse` finds the same maximum to within .02 standard errors.
 
     Parameters
     ----------
@@ -229,8 +237,12 @@ def components(
         return _unknown(centre, sizes)
     if spread <= 1e-12 * max(1.0, abs(centre)):
         return _no_spread(centre, sizes, tuple(chosen))
-    likelihood = _likelihood((scores - centre) / spread, chosen)
-    return _fitted(likelihood, centre, spread, sizes, levels)
+    standard = (scores - centre) / spread
+    if "interviewer" in chosen and levels[1][1] > _WIDEST:
+        found = _wide(standard, chosen, levels)
+        if found is not None and found.converged:
+            return _from_fit(found, centre, spread, sizes, levels)
+    return _fitted(_likelihood(standard, chosen), centre, spread, sizes, levels)
 
 
 def intervals(
@@ -245,8 +257,9 @@ def intervals(
     """Return confidence limits of `icc_single` and of `g_qk`.
 
     The profile likelihood interval of a function is its range over the parameters whose
-    likelihood ratio against the estimate is not rejected. Above 5,000 ratings the
-    logit of the function is taken as normal, with the observed information.
+    likelihood ratio against the estimate is not rejected. Above 5,000 ratings or 250
+    interviewers the logit of the function is taken as normal, with the observed or
+    the average information.
 
     Parameters
     ----------
@@ -267,8 +280,8 @@ def intervals(
     Venzon & Moolgavkar (1988), Appl. Statist. 37, 87-94; Pawitan (2001), In All
     Likelihood, ch. 3.
     """
-    likelihood, nan = fit._likelihood, float("nan")
-    if likelihood is None or "candidate" not in likelihood.names:
+    nan, names = float("nan"), fit._names
+    if "candidate" not in names:
         return Intervals(nan, nan, nan, nan, NO_INTERVAL)
     m = ratings_per_card
     weights = {
@@ -277,19 +290,26 @@ def intervals(
         "question": _question_share(q_question, k_harmonic, m),
         "cand_x_int": 1 / k_harmonic,
     }
-    single = np.ones(len(likelihood.names))
-    panel = np.array([weights[name] for name in likelihood.names])
-    shares = [_Share(likelihood.names.index("candidate"), single, 1.0)]
+    single = np.ones(len(names))
+    panel = np.array([weights[name] for name in names])
+    shares = [_Share(names.index("candidate"), single, 1.0)]
     shares.append(_Share(shares[0].candidate, panel, 1 / (k_harmonic * m)))
     known = [
         np.isfinite(fit.icc_single),
         np.isfinite([*panel, k_harmonic, m, fit.var_candidate]).all(),
     ]
     at = _position(np.array(fit._ratios))
-    large = fit.n_ratings > _PROFILE_UP_TO and fit.var_candidate > 0
-    range_of = _asymptotic if large else _profile
     wanted = [share for share, ok in zip(shares, known, strict=True) if ok]
-    found = range_of(likelihood, at, wanted, level) if wanted else []
+    large = fit.n_ratings > _PROFILE_UP_TO and fit.var_candidate > 0
+    if fit._likelihood is None:
+        scale = np.array(fit._ratios) + _KNEE
+        curvature = np.asarray(fit._information) * np.outer(scale, scale)
+        found, large = _asymptotic(curvature, at, wanted, level), True
+    elif large:
+        curvature = _curvature(fit._likelihood, at)
+        found = _asymptotic(curvature, at, wanted, level)
+    else:
+        found = _profile(fit._likelihood, at, wanted, level) if wanted else []
     limits = [found.pop(0) if ok else (nan, nan) for ok in known]
     return Intervals(*limits[0], *limits[1], ASYMPTOTIC if large else PROFILE)
 
@@ -923,6 +943,45 @@ def _from(likelihood: _Likelihood, ratio: float) -> tuple[Floats, float]:
     return np.where(found.x < 1e-9, 0.0, _ratios(found.x)), n * float(found.fun)
 
 
+def _wide(
+    standard: Floats,
+    chosen: dict[str, tuple[Integers, int]],
+    levels: list[tuple[Integers, int]],
+) -> Fit | None:
+    """The fit without dense factors; None where there are too many questions."""
+    questions = chosen.get("question")
+    if questions is not None and questions[1] > _MOST_QUESTIONS:
+        return None
+    order = ("candidate", "cand_x_int", "interviewer", "question")
+    return fit_sparse(
+        standard,
+        levels[0][0],
+        levels[1][0],
+        None if questions is None else questions[0],
+        names=tuple(name for name in order if name in chosen),
+    )
+
+
+def _from_fit(
+    found: Fit,
+    centre: float,
+    spread: float,
+    sizes: tuple[int, int, int],
+    levels: list[tuple[Integers, int]],
+) -> Components:
+    """A fit of standardised scores in points."""
+    result = _in_points(
+        found.names,
+        found.ratios,
+        centre + spread * found.intercept,
+        found.var_resid * spread**2,
+        float("nan"),
+        sizes,
+        levels,
+    )
+    return replace(result, _information=found.information)
+
+
 def _fitted(
     likelihood: _Likelihood,
     centre: float,
@@ -931,33 +990,58 @@ def _fitted(
     levels: list[tuple[Integers, int]],
 ) -> Components:
     """Minimise the criterion and put the result into points."""
-    names, ratios = likelihood.names, _best(likelihood)
+    ratios = _best(likelihood)
     exact = bool(1 / (1 + ratios.sum()) < _NOTHING)
     if exact:
         likelihood = replace(likelihood, noise=_NOISE)
         ratios = _best(likelihood)
     value = _value(likelihood, ratios)
-    variance = value.var_resid * spread**2
     criterion = value.deviance + 2 * (sizes[0] - 1) * float(np.log(spread))
-    variances = dict(zip(names, (ratios * variance).tolist(), strict=True))
     slope = value.gradient * (ratios + _KNEE)
     uphill = np.where(ratios == 0, np.minimum(slope, 0), slope)
+    result = _in_points(
+        likelihood.names,
+        ratios,
+        centre + spread * value.intercept,
+        value.var_resid * spread**2,
+        float("nan") if exact else criterion,
+        sizes,
+        levels,
+    )
+    return replace(
+        result,
+        boundary=exact or result.boundary,
+        converged=bool(np.abs(uphill).max() < 1e-2 + 1e-6 * sizes[0]),
+        _likelihood=likelihood,
+    )
+
+
+def _in_points(
+    names: tuple[str, ...],
+    ratios: Floats,
+    intercept: float,
+    var_resid: float,
+    criterion: float,
+    sizes: tuple[int, int, int],
+    levels: list[tuple[Integers, int]],
+) -> Components:
+    """Components from variance ratios; candidates' only where they can be told."""
+    variances = dict(zip(names, (ratios * var_resid).tolist(), strict=True))
     separate = _separate(levels)
     if levels[1][1] > 1 and not separate:
         del variances["candidate"]
     known = separate and "candidate" in names
     result = _result(
-        centre + spread * value.intercept,
+        intercept,
         variances,
-        variance,
-        float("nan") if exact else criterion,
+        var_resid,
+        criterion,
         tuple(name for name in _NAMES if name in names),
         sizes,
         float(ratios[0] / (ratios.sum() + 1)) if known else float("nan"),
-        boundary=exact or bool((ratios == 0).any()),
-        converged=bool(np.abs(uphill).max() < 1e-2 + 1e-6 * sizes[0]),
+        boundary=bool((ratios == 0).any()),
     )
-    return replace(result, _likelihood=likelihood, _ratios=tuple(ratios.tolist()))
+    return replace(result, _names=names, _ratios=tuple(ratios.tolist()))
 
 
 def _separate(levels: list[tuple[Integers, int]]) -> bool:
@@ -1001,19 +1085,28 @@ def _curvature(likelihood: _Likelihood, at: Floats) -> Floats:
 def _inverse(curvature: Floats) -> Floats:
     """Inverse with negative and flat directions made positive."""
     values, vectors = np.linalg.eigh(curvature)
-    values = np.maximum(np.abs(values), 1e-3 * np.abs(values).max() + 1e-12)
+    values = np.maximum(np.abs(values), 1e-3 * np.abs(values).max(initial=0) + 1e-12)
     return np.asarray((vectors / values) @ vectors.T)
 
 
 def _asymptotic(
-    likelihood: _Likelihood, at: Floats, shares: list[_Share], level: float
+    curvature: Floats, at: Floats, shares: list[_Share], level: float
 ) -> list[tuple[float, float]]:
-    """Logit ± normal quantile × standard error; ratios at zero are held there."""
+    """Logit ± normal quantile × standard error; ratios at zero are held there.
+
+    Where that is the candidates', the limit above follows from its curvature alone.
+    """
     free = np.flatnonzero(at > 0)
-    covariance = 2 * _inverse(_curvature(likelihood, at)[np.ix_(free, free)])
+    covariance = 2 * _inverse(curvature[np.ix_(free, free)])
     quantile, found = float(norm.ppf((1 + level) / 2)), []
     for share in shares:
         value, slope = share.at(at)
+        if value <= 0:
+            above = at.copy()
+            bend = max(float(curvature[share.candidate, share.candidate]), 1e-12)
+            above[share.candidate] = min(quantile * np.sqrt(2 / bend), _LARGEST)
+            found.append((0.0, share.at(above)[0]))
+            continue
         slope = slope[free] / (value * (1 - value))
         half = quantile * np.sqrt(slope @ covariance @ slope)
         logit = np.log(value / (1 - value))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from orchestration.statistics import crossed, crossed_sparse
 from orchestration.statistics.crossed import (
     Components,
     components,
@@ -109,6 +110,14 @@ def dense_criterion(panel: Panel, variances: dict[str, float], resid: float) -> 
         + np.log(weight)
         + residual @ inverse @ residual
     )
+
+
+def standard_errors(fit: Components) -> np.ndarray:
+    """Of the variance ratios, from the curvature of the dense criterion."""
+    at = crossed._position(np.array(fit._ratios))
+    bend = crossed._curvature(fit._likelihood, at)
+    scale = np.array(fit._ratios) + crossed._KNEE
+    return np.sqrt(2 * np.diagonal(np.linalg.inv(bend))) * scale
 
 
 # --- components ------------------------------------------------------------------
@@ -286,6 +295,143 @@ def test_a_large_panel_finds_what_made_it() -> None:
     limits = intervals(fit, q_overlap=0.3, k_harmonic=2.5)
     assert limits.icc_low < fit.icc_single < limits.icc_high
     assert limits.icc_high - limits.icc_low < 0.05
+
+
+# --- which terms -----------------------------------------------------------------
+
+
+# --- without dense factors -------------------------------------------------------
+
+
+def wide(monkeypatch: pytest.MonkeyPatch, panel: Panel) -> tuple[Components, ...]:
+    """The same panel by dense factors and without."""
+    dense = components(*panel)
+    monkeypatch.setattr(crossed, "_WIDEST", 1)
+    return dense, components(*panel)
+
+
+@pytest.mark.parametrize("per_card", [1, 3], ids=["one rating", "three ratings"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_wide_panels_find_the_dense_maximum(
+    monkeypatch: pytest.MonkeyPatch, seed: int, per_card: int
+) -> None:
+    dense, sparse = wide(monkeypatch, simulated(seed, 300, per_card))
+
+    assert sparse._likelihood is None
+    assert sparse.converged
+    assert sparse.terms == dense.terms
+    distance = np.array(sparse._ratios) - np.array(dense._ratios)
+    assert np.all(np.abs(distance) <= 0.02 * standard_errors(dense))
+    assert sparse.var_resid == pytest.approx(dense.var_resid, rel=1e-3)
+    assert sparse.intercept == pytest.approx(dense.intercept, abs=1e-3)
+
+
+def test_the_slope_without_factors_is_the_dense_one() -> None:
+    score, candidate, interviewer, question = simulated(5, 80, 3)
+    standard = (score - score.mean()) / score.std()
+    levels = [crossed._levels(c) for c in (candidate, interviewer, question)]
+    likelihood = crossed._likelihood(
+        standard, crossed._identified(levels, score.size, True)
+    )
+    ratios = np.array([0.7, 0.3, 0.2, 0.1])
+    panel = crossed_sparse._panel(
+        standard, *(code for code, _ in levels), names=likelihood.names
+    )
+
+    dense = crossed._value(likelihood, ratios)
+    sparse = crossed_sparse._score(panel, ratios, 4000)
+
+    assert sparse.var_resid == pytest.approx(dense.var_resid, rel=1e-9)
+    assert sparse.intercept == pytest.approx(dense.intercept, abs=1e-9)
+    assert np.all(np.abs(sparse.gradient - dense.gradient) <= 4 * sparse.error + 1e-6)
+    assert np.all(sparse.error <= 0.01 * np.abs(sparse.information.diagonal()) + 1e-9)
+
+
+def test_average_information_is_near_the_curvature() -> None:
+    score, candidate, interviewer, _ = simulated(6, 600)
+    dense = components(score, candidate, interviewer)
+    ratios = np.array(dense._ratios)
+    standard = (score - score.mean()) / score.std()
+    panel = crossed_sparse._panel(
+        standard, candidate, interviewer, None, names=dense._names
+    )
+
+    information = crossed_sparse._score(panel, ratios, 8).information
+
+    assert np.sqrt(2 * np.diagonal(np.linalg.inv(information))) == pytest.approx(
+        standard_errors(dense), rel=0.25
+    )
+
+
+def test_wide_panels_give_the_interval_of_the_curvature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    panel = simulated(7, 900)[:3]
+    q, k = q_overlap(*panel[1:]), k_harmonic(*panel[1:])
+    monkeypatch.setattr(crossed, "_PROFILE_UP_TO", 100)
+    dense, sparse = wide(monkeypatch, panel)
+
+    before = intervals(dense, q_overlap=q, k_harmonic=k)
+    after = intervals(sparse, q_overlap=q, k_harmonic=k)
+
+    assert after.ci_method == before.ci_method == "asymptotic REML"
+    assert (after.g_low, after.g_high) == pytest.approx(
+        (before.g_low, before.g_high), abs=0.01
+    )
+    assert (after.icc_low, after.icc_high) == pytest.approx(
+        (before.icc_low, before.icc_high), abs=0.01
+    )
+
+
+def test_a_wide_panel_without_candidate_variance_starts_at_zero(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(3)
+    candidate = np.repeat(np.arange(300), 2)
+    interviewer = rng.integers(0, 12, candidate.size)
+    gap = rng.normal(size=300)
+    # Two raters of one candidate contradict each other: no variance is left over.
+    score = np.column_stack([gap, -gap]).ravel()
+    _, sparse = wide(monkeypatch, (score, candidate, interviewer))
+
+    found = intervals(sparse, q_overlap=0.4, k_harmonic=2.0)
+
+    assert sparse.var_candidate == 0
+    assert sparse.boundary
+    assert found.icc_low == found.g_low == 0
+    assert 0 < found.icc_high < 0.3
+
+
+def test_wide_panels_the_terms_explain_exactly_fall_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, candidate, interviewer, _ = simulated(8, 60)
+    score = np.sin(candidate) + 0.5 * np.cos(interviewer)
+
+    dense, sparse = wide(monkeypatch, (score, candidate, interviewer))
+
+    assert sparse.var_candidate == pytest.approx(dense.var_candidate, rel=1e-3)
+
+
+def test_interviewers_of_teams_that_hardly_mix_are_fitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(11)
+    candidate = np.repeat(np.arange(400), 3)
+    team = np.arange(400) % 8
+    inside = np.array([rng.choice(4, 3, replace=False) for _ in range(400)])
+    interviewer = (team[:, None] * 4 + inside).ravel()
+    interviewer[::50] = rng.integers(0, 32, interviewer[::50].size)
+    score = (
+        rng.normal(0, 0.6, 400)[candidate]
+        + rng.normal(0, 0.4, 32)[interviewer]
+        + rng.normal(0, 0.7, candidate.size)
+    )
+
+    dense, sparse = wide(monkeypatch, (score, candidate, interviewer))
+
+    distance = np.array(sparse._ratios) - np.array(dense._ratios)
+    assert np.all(np.abs(distance) <= 0.04 * standard_errors(dense))
 
 
 # --- which terms -----------------------------------------------------------------
