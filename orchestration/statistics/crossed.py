@@ -136,7 +136,7 @@ class Components:
     _names: tuple[str, ...] = field(default=(), repr=False, compare=False)
     _ratios: tuple[float, ...] = field(default=(), repr=False, compare=False)
     _likelihood: _Likelihood | None = field(default=None, repr=False, compare=False)
-    _information: Floats | None = field(default=None, repr=False, compare=False)
+    _fit: Fit | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -301,15 +301,18 @@ def intervals(
     at = _position(np.array(fit._ratios))
     wanted = [share for share, ok in zip(shares, known, strict=True) if ok]
     large = fit.n_ratings > _PROFILE_UP_TO and fit.var_candidate > 0
-    if fit._likelihood is None:
-        scale = np.array(fit._ratios) + _KNEE
-        curvature = np.asarray(fit._information) * np.outer(scale, scale)
-        found, large = _asymptotic(curvature, at, wanted, level), True
-    elif large:
+    if fit._fit is not None:
+        scale = fit._fit.ratios + _KNEE
+        curvature = fit._fit.information * np.outer(scale, scale)
+        slope = fit._fit.gradient * scale
+        found, large = _asymptotic(curvature, slope, at, wanted, level), True
+    elif large and fit._likelihood is not None:
         curvature = _curvature(fit._likelihood, at)
-        found = _asymptotic(curvature, at, wanted, level)
+        found = _asymptotic(curvature, np.zeros(at.size), at, wanted, level)
+    elif wanted and fit._likelihood is not None:
+        found = _profile(fit._likelihood, at, wanted, level)
     else:
-        found = _profile(fit._likelihood, at, wanted, level) if wanted else []
+        found = []
     limits = [found.pop(0) if ok else (nan, nan) for ok in known]
     return Intervals(*limits[0], *limits[1], ASYMPTOTIC if large else PROFILE)
 
@@ -979,7 +982,7 @@ def _from_fit(
         sizes,
         levels,
     )
-    return replace(result, _information=found.information)
+    return replace(result, _fit=found)
 
 
 def _fitted(
@@ -1090,25 +1093,27 @@ def _inverse(curvature: Floats) -> Floats:
 
 
 def _asymptotic(
-    curvature: Floats, at: Floats, shares: list[_Share], level: float
+    curvature: Floats, slope: Floats, at: Floats, shares: list[_Share], level: float
 ) -> list[tuple[float, float]]:
     """Logit ± normal quantile × standard error; ratios at zero are held there.
 
-    Where that is the candidates', the limit above follows from its curvature alone.
+    Where that is the candidates', the limit is where the criterion, as a parabola in
+    that ratio, has risen by the squared quantile.
     """
     free = np.flatnonzero(at > 0)
     covariance = 2 * _inverse(curvature[np.ix_(free, free)])
     quantile, found = float(norm.ppf((1 + level) / 2)), []
     for share in shares:
-        value, slope = share.at(at)
+        value, change = share.at(at)
         if value <= 0:
-            above = at.copy()
+            above, rise = at.copy(), max(float(slope[share.candidate]), 0.0)
             bend = max(float(curvature[share.candidate, share.candidate]), 1e-12)
-            above[share.candidate] = min(quantile * np.sqrt(2 / bend), _LARGEST)
+            root = np.sqrt(rise**2 + 2 * bend * quantile**2)
+            above[share.candidate] = min((root - rise) / bend, _LARGEST)
             found.append((0.0, share.at(above)[0]))
             continue
-        slope = slope[free] / (value * (1 - value))
-        half = quantile * np.sqrt(slope @ covariance @ slope)
+        change = change[free] / (value * (1 - value))
+        half = quantile * np.sqrt(change @ covariance @ change)
         logit = np.log(value / (1 - value))
         found.append((float(expit(logit - half)), float(expit(logit + half))))
     return found

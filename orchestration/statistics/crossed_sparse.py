@@ -40,6 +40,8 @@ class Fit:
         The random terms.
     ratios : ndarray, shape (n_terms,)
         Variances over the residual's; 0 at the boundary.
+    gradient : ndarray, shape (n_terms,)
+        Of −2 log restricted likelihood in the ratios: positive at the boundary.
     information : ndarray, shape (n_terms, n_terms)
         Average of observed and expected second derivatives of −2 log restricted
         likelihood in the ratios, residual profiled out.
@@ -54,6 +56,7 @@ class Fit:
 
     names: tuple[str, ...]
     ratios: Floats
+    gradient: Floats
     information: Floats
     intercept: float
     var_resid: float
@@ -159,6 +162,7 @@ def _ended(
     return Fit(
         names=panel.names,
         ratios=np.where(ratios <= 1.01 * _FLOOR, 0.0, ratios),
+        gradient=found.gradient,
         information=found.information,
         intercept=found.intercept,
         var_resid=found.var_resid,
