@@ -50,6 +50,11 @@ _MARTS = {
             count(*) as n_rows,
             avg(case when is_open then 1.0 else 0.0 end) as open_rate,
             avg(case when terminal_kind = 'hired' then 1.0 else 0.0 end) as hired_rate,
+            case
+                when (select count(*) from staging.stg_jobs) > 0
+                    then avg(case when role_family = 'unspecified' then 1.0 else 0.0 end)
+                        filter (where job_id is not null)
+            end as unmapped_rate,
             (
                 select max(n_ended) * 1.0 / nullif(sum(n_ended), 0)
                 from (
@@ -68,7 +73,18 @@ _MARTS = {
             count(*) filter (where visit_days < 0) as n_negative,
             avg(case when is_censored then 1.0 else 0.0 end) as open_rate,
             avg(case when entered_at_quality = 'missing' then 1.0 else 0.0 end)
-                as missing_entry_rate
+                as missing_entry_rate,
+            (
+                select count(*) * 1.0
+                from intermediate.int_quarantined_rows
+                where code = 'unknown_stage'
+            ) / nullif(
+                count(*) + (
+                    select count(*)
+                    from intermediate.int_quarantined_rows
+                    where code = 'unknown_stage'
+                ), 0
+            ) as unmapped_rate
         from marts.fct_stage_visits
     """,
     "marts.fct_scorecards": """
@@ -195,8 +211,18 @@ _OTHER = {
     "recommendations.rpt_rubric_recommendations": """
         select
             count(*) as n_rows,
-            count(*) - count(distinct recommendation_id) as n_repeated_ids,
-            count(*) filter (where is_action) as n_actions,
+            count(*) filter (where is_action and interviewer_id is null) as n_actions,
+            count(*) filter (where is_action and interviewer_id is not null) * 1.0
+                / nullif((
+                    select max(n_rated)
+                    from (
+                        select count(*) filter (where status <> 'insufficient')
+                            as n_rated
+                        from reports.rpt_interviewer_calibration
+                        where role_family = 'all'
+                        group by window_id
+                    )
+                ), 0) as interviewer_action_rate,
             count(*) filter (where is_action and (n is null or estimate is null))
                 as n_actions_without_number,
             count(*) filter (where is_action and q > 0.05 + 1e-12)

@@ -164,6 +164,10 @@ def marts_fct_applications() -> gx.ExpectationSuite:
             severity="warning",
         ),
         _between(
+            "unmapped_rate", None, _parameter("maximum_unmapped_rate"),
+            "Applications' jobs are known: without them nobody has a role family.",
+        ),
+        _between(
             "busiest_day_rate", None, 0.5,
             "No single day ends half of all applications: a bulk close is not a"
             " decision of that day.",
@@ -190,6 +194,10 @@ def marts_fct_stage_visits() -> gx.ExpectationSuite:
             "missing_entry_rate", None, 0.5,
             "Entry times are known for at least half of the visits.",
             severity="warning",
+        ),
+        _between(
+            "unmapped_rate", None, _parameter("maximum_unmapped_rate"),
+            "Stages of visits are stages of the role family: others count nowhere.",
         ),
     )  # fmt: skip
 
@@ -316,7 +324,6 @@ def rpt_rubric_recommendations() -> gx.ExpectationSuite:
     """Recommendations: unique, worded, with their number, and controlled."""
     return _suite(
         "recommendations.rpt_rubric_recommendations",
-        _none("n_repeated_ids", "Every recommendation has an id of its own."),
         _none("n_actions_without_number", "Every proposed action has number and n."),
         _none("n_without_wording", "Every recommendation says what it proposes."),
         _none(
@@ -325,8 +332,14 @@ def rpt_rubric_recommendations() -> gx.ExpectationSuite:
         ),
         _between(
             "n_actions", None, 60,
-            "At most sixty actions are proposed: a committee can weigh no more, and so"
-            " many findings at once are a fault of the data.",
+            "At most sixty actions about rounds, rubrics and stages are proposed: a"
+            " committee can weigh no more, and so many findings at once are a fault of"
+            " the data.",
+        ),
+        _between(
+            "interviewer_action_rate", None, 0.5,
+            "At most half of the interviewers are to be recalibrated: where most differ"
+            " from their peers, what they are compared with is at fault.",
         ),
     )  # fmt: skip
 

@@ -461,6 +461,11 @@ DEFECTS: Mapping[str, Defect] = _all(
         _shift("stage_events", "exited_at", "entered_at", -3, share=0.01), stops=False,
     ),
     Defect(
+        "unknown_stage", "A few visits are to a stage nobody declared.", "quarantine",
+        "unknown_stage", _change("stage_events", "stage", "lunch", share=0.01),
+        stops=False,
+    ),
+    Defect(
         "offer_resolved_before", "A few offers are answered before they are made.",
         "quarantine", "resolved_before_extended",
         _shift("offers", "resolved_at", "extended_at", -3, share=0.01), stops=False,
@@ -527,6 +532,10 @@ DEFECTS: Mapping[str, Defect] = _all(
         _shift("stage_events", "exited_at", "entered_at", -3, share=0.2),
     ),
     Defect(
+        "mass_unknown_stage", "A fifth of the visits are to a stage nobody declared.",
+        "marts", "unmapped_rate", _change("stage_events", "stage", "lunch", share=0.2),
+    ),
+    Defect(
         "all_ratings_equal", "Every rating is 3, the default of a form.", "marts",
         "modal_rate", _change("ratings", "rating", "3"),
     ),
@@ -556,6 +565,6 @@ DEFECTS: Mapping[str, Defect] = _all(
     ),
     Defect(
         "broken_role_mapping", "Jobs do not match: no application has a role family.",
-        "reports", "role_family", _rename("jobs", "job_id", share=1.0), stops=False,
+        "marts", "unmapped_rate", _rename("jobs", "job_id", share=1.0),
     ),
 )  # fmt: skip

@@ -15,10 +15,9 @@ class Tables:
 
     def __init__(self, *statements: str) -> None:
         self.connection = duckdb.connect()
-        for schema in ("raw", "landing", "marts", "intermediate", "reports"):
+        for schema in ("raw", "landing", "staging", "intermediate", "marts",
+                       "statistics", "reports", "recommendations"):  # fmt: skip
             self.connection.execute(f"create schema {schema}")
-        self.connection.execute("create schema statistics")
-        self.connection.execute("create schema recommendations")
         for statement in statements:
             self.connection.execute(statement)
 
@@ -70,8 +69,9 @@ RAW = {
 }
 MARTS = {
     "marts.fct_applications": """
+        create table staging.stg_jobs as select 1 as job_id;
         create table marts.fct_applications as
-        select i as application_id, i % 10 = 0 as is_open,
+        select i as application_id, 1 as job_id, 'engineering' as role_family, i % 10 = 0 as is_open,
             case when i % 10 = 0 then null when i % 10 = 1 then 'hired'
                 else 'rejected' end as terminal_kind,
             case when i % 10 = 0 then null
@@ -80,6 +80,8 @@ MARTS = {
         from range(200) t(i)
     """,
     "marts.fct_stage_visits": """
+        create table intermediate.int_quarantined_rows as
+        select 'unknown_stage' as code from range(2);
         create table marts.fct_stage_visits as
         select i as application_id, 3.0 as visit_days, i % 5 = 0 as is_censored,
             'exact' as entered_at_quality
@@ -147,9 +149,12 @@ OTHER = {
         create table statistics.reliability_crosscheck as select 1e-9 as difference
     """,
     "recommendations.rpt_rubric_recommendations": """
+        create table reports.rpt_interviewer_calibration as
+        select '2026Q1' as window_id, 'all' as role_family, 'ok' as status
+        from range(10);
         create table recommendations.rpt_rubric_recommendations as
         select 'rec_' || i as recommendation_id, true as is_action, 120 as n,
-            0.3 as estimate, 0.01 as q, 'Rewrite the anchors.' as action_text
+            case when i = 0 then 'p_1' end as interviewer_id, 0.3 as estimate, 0.01 as q, 'Rewrite the anchors.' as action_text
         from range(3) t(i)
     """,
 }
@@ -227,6 +232,18 @@ DEFECTS = [
         "n_resolved_before",
     ),
     (
+        "marts.fct_applications",
+        "update marts.fct_applications set role_family = 'unspecified'"
+        " where application_id < 30",
+        "unmapped_rate",
+    ),
+    (
+        "marts.fct_stage_visits",
+        "insert into intermediate.int_quarantined_rows"
+        " select 'unknown_stage' from range(20)",
+        "unmapped_rate",
+    ),
+    (
         "marts.fct_selection_counts",
         "update marts.fct_selection_counts set n_selected = 41",
         "n_impossible",
@@ -274,9 +291,17 @@ DEFECTS = [
     ),
     (
         "recommendations.rpt_rubric_recommendations",
-        "update recommendations.rpt_rubric_recommendations"
-        " set recommendation_id = 'rec_0'",
-        "n_repeated_ids",
+        "insert into recommendations.rpt_rubric_recommendations"
+        " select 'rec_' || i, true, 120, null, 0.3, 0.01, 'Rewrite the anchors.'"
+        " from range(100, 160) t(i)",
+        "n_actions",
+    ),
+    (
+        "recommendations.rpt_rubric_recommendations",
+        "insert into recommendations.rpt_rubric_recommendations"
+        " select 'rec_' || i, true, 120, 'p_' || i, 0.3, 0.01, 'Recalibrate.'"
+        " from range(100, 105) t(i)",
+        "interviewer_action_rate",
     ),
     (
         "recommendations.rpt_rubric_recommendations",
@@ -380,7 +405,7 @@ def test_a_check_that_cannot_judge_is_told_from_one_that_failed(monkeypatch):
     import expectations.runner as runner
 
     monkeypatch.setattr(
-        runner, "measure", lambda *_: {"n_rows": 1.0, "n_repeated_ids": 0.0}
+        runner, "measure", lambda *_: {"n_rows": 1.0, "n_without_wording": 0.0}
     )
 
     result = run_gate("recommendations", None, thresholds=THRESHOLDS)

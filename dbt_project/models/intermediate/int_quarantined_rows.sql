@@ -102,6 +102,27 @@ exits_before_entry as (
 
 ),
 
+unknown_stages as (
+
+    select
+        'stage_events' as entity,
+        stage_events._source as source,
+        stage_events._file as file,
+        stage_events._line as line,
+        'unknown_stage' as code
+    from stage_events
+    inner join {{ ref('int_applications') }} as placed
+        on stage_events.application_id = placed.application_id
+    left join {{ ref('int_stages') }} as stages
+        on
+            placed.role_family = stages.role_family
+            and stage_events.stage = stages.stage
+    where
+        stages.stage is null
+        and not coalesce(stage_events.exited_at < stage_events.entered_at, false)
+
+),
+
 unknown_interviewers as (
 
     select
@@ -235,7 +256,7 @@ offers_resolved_before as (
 final as (
 
     {% set parts = [
-        'conflicts', 'unknown_applications', 'exits_before_entry',
+        'conflicts', 'unknown_applications', 'exits_before_entry', 'unknown_stages',
         'unknown_interviewers', 'scorecards_before_application',
         'unknown_scorecards', 'ratings_off_scale', 'unknown_interviews',
         'unknown_employees', 'reviews_before_hire', 'offers_resolved_before',
