@@ -9,6 +9,13 @@
     (({{ epoch_seconds(finish) }} - {{ epoch_seconds(start) }}) / 86400.0)
 {%- endmacro %}
 
+{# Whether a moment belongs to an episode: the first one takes what is not dated and what
+   precedes it, the others begin with their reopening. #}
+{% macro in_episode(moment, episodes='applications', start='applied_at') -%}
+    ({{ episodes }}.reopening_number = 0 or {{ moment }} >= {{ episodes }}.{{ start }})
+    and not coalesce({{ moment }} >= {{ episodes }}.next_reopened_at, false)
+{%- endmacro %}
+
 {% macro epoch_seconds(value) -%}
     {{ return(adapter.dispatch('epoch_seconds')(value)) }}
 {%- endmacro %}

@@ -88,8 +88,8 @@ _OPEN_AT_END = """
         windows.window_id,
         visits.role_family,
         visits.stage,
-        date_diff('hour', visits.entered_at, cast(windows.window_end as timestamp))
-        / 24.0 as age_days
+        visits.entered_at,
+        cast(windows.window_end as timestamp) as window_end
     from marts.fct_stage_visits as visits
     inner join marts.dim_windows as windows
         on visits.entered_at < windows.window_end
@@ -266,6 +266,8 @@ def _above_reference(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
 def _ageing(warehouse: Warehouse, frame: pd.DataFrame) -> pd.DataFrame:
     """Share of applications waiting at a window's end for longer than p85."""
     waiting = warehouse.read_arrow(_OPEN_AT_END).to_pandas()
+    age = waiting["window_end"] - waiting["entered_at"]
+    waiting = waiting.assign(age_days=age / pd.Timedelta(days=1))
     both = pd.concat([waiting, waiting.assign(role_family="all")], ignore_index=True)
     limits = frame[[*KEYS, "before_p85", "p85_days"]]
     both = both.merge(limits, on=KEYS)

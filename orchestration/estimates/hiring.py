@@ -15,8 +15,8 @@ _HIRED = """
         select
             role_family,
             coalesce(source, 'unspecified') as source,
-            applied_at,
-            coalesce(offer_accepted_at, hired_at) as hired_at
+            coalesce(offer_accepted_at, hired_at) as hired_at,
+            days_to_hire
         from marts.fct_applications
     ),
     placed as (
@@ -24,12 +24,12 @@ _HIRED = """
             windows.window_id,
             hired.role_family,
             hired.source,
-            epoch(hired.hired_at - hired.applied_at) / 86400.0 as days
+            hired.days_to_hire as days
         from hired
         inner join marts.dim_windows as windows
             on hired.hired_at >= windows.window_start
             and hired.hired_at < windows.window_end
-        where hired.applied_at <= hired.hired_at
+        where hired.days_to_hire >= 0
     )
     select
         'time_to_hire' as measure,

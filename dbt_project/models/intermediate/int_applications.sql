@@ -24,10 +24,8 @@ offers as (
 
 read_applications as (
 
-    select
-        *,
-        applied_at < {{ as_of_end() }} as is_read
-    from applications
+    select * from applications
+    where applied_at < {{ as_of_end() }}
 
 ),
 
@@ -57,6 +55,55 @@ events_with_next as (
 
 ),
 
+-- A reversal later than the policy's days starts an episode of its own.
+reopenings as (
+
+    select
+        application_id,
+        next_at as reopened_at,
+        row_number() over (
+            partition by application_id order by next_at asc
+        ) as reopening_number
+    from events_with_next
+    where
+        kind in ('rejected', 'withdrawn', 'hired')
+        and next_kind in ('unrejected', 'reopened', 'unhired')
+        and next_at >= occurred_at
+        + interval '{{ var("policy").reversal_days }}' day
+
+),
+
+starts as (
+
+    select
+        application_id,
+        applied_at as started_at,
+        0 as reopening_number
+    from read_applications
+    union all
+    select
+        reopenings.application_id,
+        reopenings.reopened_at as started_at,
+        reopenings.reopening_number
+    from reopenings
+    inner join read_applications
+        on reopenings.application_id = read_applications.application_id
+
+),
+
+episodes as (
+
+    select
+        application_id,
+        started_at,
+        reopening_number,
+        lead(started_at) over (
+            partition by application_id order by reopening_number asc
+        ) as next_reopened_at
+    from starts
+
+),
+
 -- A reversal within the policy's days continues the episode: the ending never was.
 lasting_endings as (
 
@@ -64,10 +111,7 @@ lasting_endings as (
         application_id,
         occurred_at,
         kind,
-        reason_group,
-        row_number() over (
-            partition by application_id order by occurred_at asc, kind asc
-        ) as ending_number
+        reason_group
     from events_with_next
     where
         kind in ('rejected', 'withdrawn', 'hired')
@@ -79,9 +123,26 @@ lasting_endings as (
 
 ),
 
+numbered_endings as (
+
+    select
+        lasting_endings.*,
+        episodes.reopening_number,
+        row_number() over (
+            partition by episodes.application_id, episodes.reopening_number
+            order by lasting_endings.occurred_at asc, lasting_endings.kind asc
+        ) as ending_number
+    from lasting_endings
+    inner join episodes
+        on
+            lasting_endings.application_id = episodes.application_id
+            and {{ in_episode('lasting_endings.occurred_at', 'episodes', 'started_at') }}
+
+),
+
 first_endings as (
 
-    select * from lasting_endings
+    select * from numbered_endings
     where ending_number = 1
 
 ),
@@ -95,19 +156,26 @@ applications_with_events as (
 offer_dates as (
 
     select
-        application_id,
-        min(extended_at) as first_offer_at,
+        episodes.application_id,
+        episodes.reopening_number,
+        min(offers.extended_at) as first_offer_at,
         min(
             case
-                when status = 'accepted' and resolved_at < {{ as_of_end() }}
-                    then resolved_at
+                when
+                    offers.status = 'accepted'
+                    and offers.resolved_at < {{ as_of_end() }}
+                    then offers.resolved_at
             end
         ) as offer_accepted_at
     from offers
+    inner join episodes
+        on
+            offers.application_id = episodes.application_id
+            and {{ in_episode('offers.extended_at', 'episodes', 'started_at') }}
     where
-        extended_at < {{ as_of_end() }}
-        and not coalesce(resolved_at < extended_at, false)
-    group by application_id
+        offers.extended_at < {{ as_of_end() }}
+        and not coalesce(offers.resolved_at < offers.extended_at, false)
+    group by episodes.application_id, episodes.reopening_number
 
 ),
 
@@ -115,6 +183,9 @@ ended as (
 
     select
         read_applications.*,
+        episodes.started_at,
+        episodes.reopening_number,
+        episodes.next_reopened_at,
         case
             when first_endings.kind is not null then first_endings.kind
             when applications_with_events.application_id is not null then null
@@ -134,11 +205,14 @@ ended as (
             coalesce(first_endings.reason_group, read_applications.close_reason, '')
         ) as ending_reason
     from read_applications
+    inner join episodes
+        on read_applications.application_id = episodes.application_id
     left join first_endings
-        on read_applications.application_id = first_endings.application_id
+        on
+            episodes.application_id = first_endings.application_id
+            and episodes.reopening_number = first_endings.reopening_number
     left join applications_with_events
         on read_applications.application_id = applications_with_events.application_id
-    where read_applications.is_read
 
 ),
 
@@ -163,14 +237,23 @@ in_families as (
 final as (
 
     select
-        in_families.application_id,
+        in_families.application_id as delivered_application_id,
         in_families.candidate_id,
         in_families.job_id,
         in_families.role_family,
         in_families.department,
         in_families.level,
+        in_families.next_reopened_at,
+        in_families.started_at as applied_at,
+        in_families.application_id
+        || case
+            when in_families.reopening_number = 0 then ''
+            else
+                '~'
+                || cast(in_families.reopening_number + 1 as {{ dbt.type_string() }})
+        end as application_id,
+        cast(in_families.reopening_number as bigint) as reopening_number,
         coalesce(in_families.source, 'unspecified') as source,
-        in_families.applied_at,
         case
             when
                 in_families.ending = 'rejected'
@@ -185,7 +268,7 @@ final as (
         -- An ending before the application is a clock of another system.
         case
             when in_families.ending is not null
-                then greatest(in_families.ended_at, in_families.applied_at)
+                then greatest(in_families.ended_at, in_families.started_at)
         end as terminal_at,
         in_families.ending is null as is_open,
         offer_dates.first_offer_at,
@@ -196,11 +279,13 @@ final as (
             partition by
                 in_families.candidate_id,
                 in_families.role_family
-            order by in_families.applied_at asc, in_families.application_id asc
+            order by in_families.started_at asc, in_families.application_id asc
         ) as episode_number
     from in_families
     left join offer_dates
-        on in_families.application_id = offer_dates.application_id
+        on
+            in_families.application_id = offer_dates.application_id
+            and in_families.reopening_number = offer_dates.reopening_number
 
 )
 

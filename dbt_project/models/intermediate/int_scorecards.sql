@@ -73,7 +73,7 @@ final as (
 
     select
         scorecards.scorecard_id,
-        scorecards.application_id,
+        applications.application_id,
         applications.candidate_id,
         scorecards.interviewer_id,
         interviewers.department as interviewer_department,
@@ -97,7 +97,9 @@ final as (
     from scorecards
     cross join delivered
     inner join applications
-        on scorecards.application_id = applications.application_id
+        on
+            scorecards.application_id = applications.delivered_application_id
+            and {{ in_episode('scorecards.submitted_at') }}
     left join interviewers
         on scorecards.interviewer_id = interviewers.interviewer_id
     left join panel

@@ -19,7 +19,7 @@ stage_events as (
 entered as (
 
     select
-        stage_events.application_id,
+        applications.application_id,
         stage_events.stage,
         stage_events.visit_id,
         stage_events.entered_at,
@@ -39,7 +39,9 @@ entered as (
         stage_events._line
     from stage_events
     inner join applications
-        on stage_events.application_id = applications.application_id
+        on
+            stage_events.application_id = applications.delivered_application_id
+            and {{ in_episode('stage_events.entered_at') }}
     inner join stages
         on
             applications.role_family = stages.role_family

@@ -23,7 +23,9 @@ final as (
         is_open,
         first_offer_at,
         offer_accepted_at,
-        hired_at
+        hired_at,
+        {{ days_between('applied_at', 'coalesce(offer_accepted_at, hired_at)') }}
+            as days_to_hire
     from applications
 
 )

@@ -29,7 +29,9 @@ final as (
         coalesce(employees.left_on < cast({{ as_of_end() }} as date), false) as is_left
     from employees
     inner join applications
-        on employees.application_id = applications.application_id
+        on
+            employees.application_id = applications.delivered_application_id
+            and {{ in_episode('cast(employees.hired_on as timestamp)') }}
     where employees.hired_on < cast({{ as_of_end() }} as date)
 
 )

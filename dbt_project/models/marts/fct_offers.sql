@@ -32,7 +32,7 @@ final as (
 
     select
         ranked.offer_id,
-        ranked.application_id,
+        applications.application_id,
         applications.role_family,
         applications.source,
         ranked.extended_at,
@@ -48,7 +48,10 @@ final as (
                 then {{ days_between('ranked.extended_at', 'ranked.resolved_at') }}
         end as days_to_resolve
     from ranked
-    inner join applications on ranked.application_id = applications.application_id
+    inner join applications
+        on
+            ranked.application_id = applications.delivered_application_id
+            and {{ in_episode('ranked.extended_at') }}
     where ranked.version_rank = 1
 
 )

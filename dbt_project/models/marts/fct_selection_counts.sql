@@ -80,6 +80,7 @@ placed as (
         decisions.outcome,
         quarters.window_id as quarter_id,
         quarters.window_start as quarter_start,
+        applications.delivered_application_id,
         applications.role_family,
         applications.job_id,
         row_number() over (
@@ -124,7 +125,7 @@ jobs as (
 stratified as (
 
     select
-        episodes.application_id,
+        episodes.delivered_application_id,
         episodes.stage,
         episodes.outcome,
         episodes.quarter_start,
@@ -157,7 +158,7 @@ answered as (
         lower(trim(demographics.value)) as group_value
     from stratified
     inner join demographics
-        on stratified.application_id = demographics.application_id
+        on stratified.delivered_application_id = demographics.application_id
 
 ),
 
