@@ -25,8 +25,8 @@ _PASSES, _STRIDE = 60, 1.5
 # The search ends a thousandth of a standard error from the maximum.
 _CLOSE = 1e-6
 # Signs are added until they move no estimate by more than this, in standard errors.
-_NOISE = 0.02
-_SIGNS, _MOST_SIGNS = 8, 128
+_NOISE = 0.005
+_SIGNS, _MOST_SIGNS = 8, 512
 _TOLERANCE = 1e-10
 
 
