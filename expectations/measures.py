@@ -52,8 +52,10 @@ _MARTS = {
             avg(case when terminal_kind = 'hired' then 1.0 else 0.0 end) as hired_rate,
             case
                 when (select count(*) from staging.stg_jobs) > 0
-                    then avg(case when role_family = 'unspecified' then 1.0 else 0.0 end)
-                        filter (where job_id is not null)
+                    then
+                        count(*) filter (
+                            where role_family = 'unspecified' and job_id is not null
+                        ) * 1.0 / nullif(count(job_id), 0)
             end as unmapped_rate,
             (
                 select max(n_ended) * 1.0 / nullif(sum(n_ended), 0)

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from orchestration.defs.resources import OWNERS, CalibrantResource, stage
 from orchestration.estimates import ESTIMATES, Estimate
+from orchestration.estimates.slices import Slices
 from orchestration.settings import Policy
 from orchestration.warehouse import DuckDBWarehouse
 
@@ -32,15 +33,21 @@ def _asset(name: str, estimate: Estimate) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, calibrant: CalibrantResource
     ) -> dg.MaterializeResult[None]:
         building = calibrant.building(context.run.run_id)
-        policy = calibrant.settings().policy
+        settings = calibrant.settings()
+        policy = settings.policy
+        slices = Slices(
+            settings.home.cache / "slices" / name, salt=building.plan.code_version
+        )
+        more = {"slices": slices} if estimate.is_sliced else {}
         with (
             stage(f"statistics {name}") as notes,
             DuckDBWarehouse(building.warehouse) as warehouse,
         ):
             table = estimate.function(
-                warehouse, policy, rng=estimates_rng(policy, name)
+                warehouse, policy, rng=estimates_rng(policy, name), **more
             )
             notes.append(f"{table.num_rows:,} rows")
+        slices.forget_others()
         pq.write_table(table, building.table(name), compression="zstd")
         metadata = {
             "dagster/row_count": table.num_rows,

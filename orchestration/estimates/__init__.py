@@ -27,6 +27,8 @@ class Estimate:
     function: Callable[..., pa.Table]
     marts: tuple[str, ...]
     description: str
+    # Whether it computes only the windows whose input is new.
+    is_sliced: bool = False
 
 
 ESTIMATES = {
@@ -65,16 +67,19 @@ ESTIMATES = {
         rater_reliability,
         ("dim_windows", "fct_ratings", "fct_stage_outcomes"),
         "Reliability and agreement of interviewers by round and competency.",
+        is_sliced=True,
     ),
     "reliability_crosscheck": Estimate(
         reliability_crosscheck,
         ("dim_windows", "fct_ratings"),
         "Our intraclass correlations beside pingouin's on complete blocks.",
+        is_sliced=True,
     ),
     "interviewer_calibration": Estimate(
         interviewer_calibration,
         ("dim_windows", "fct_ratings"),
         "Severity and rating habits of each interviewer beside peers.",
+        is_sliced=True,
     ),
     "predictive_validity": Estimate(
         predictive_validity,

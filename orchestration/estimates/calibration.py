@@ -1,6 +1,7 @@
 """Interviewer calibration: how each interviewer rates beside peers (T2)."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
 from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
+from orchestration.estimates.slices import NOTHING_KEPT, Slices
 from orchestration.settings import Policy
 from orchestration.statistics.multiplicity import benjamini_hochberg
 from orchestration.statistics.severity import Severity, severity, severity_p
@@ -58,7 +60,11 @@ class _Cards:
 
 
 def interviewer_calibration(
-    warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator
+    warehouse: Warehouse,
+    policy: Policy,
+    *,
+    rng: np.random.Generator,
+    slices: Slices = NOTHING_KEPT,
 ) -> pa.Table:
     """Return severity and rating habits per window, role family and interviewer.
 
@@ -69,10 +75,13 @@ def interviewer_calibration(
     """
     asked = windows(warehouse, "quarter", "year")
     history = RatingHistory(warehouse, asked)
-    tables = [
-        _window_table(history.ratings(window), window, policy) for window in asked
-    ]
-    return pa.concat_tables([SCHEMA.empty_table(), *tables])
+    tables = [SCHEMA.empty_table()]
+    for window in asked:
+        rated = history.ratings(window)
+        parts = [window.part, policy.model_dump_json(), *rated.parts()]
+        compute = partial(_window_table, rated, window, policy)
+        tables.append(slices.table(parts, compute))
+    return pa.concat_tables(tables)
 
 
 def _window_table(rated: Ratings, window: Window, policy: Policy) -> pa.Table:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from orchestration.estimates.slices import Part
 from orchestration.warehouse import Warehouse
 
 Integers = NDArray[np.int64]
@@ -117,6 +118,11 @@ class Window:
     start: dt.date
     end: dt.date
 
+    @property
+    def part(self) -> str:
+        """What results may depend on."""
+        return f"{self.id}|{self.start}|{self.end}"
+
 
 @dataclass(frozen=True)
 class Ratings:
@@ -144,6 +150,19 @@ class Ratings:
     card: Integers
     question: Integers
     value: Floats
+
+    def parts(self) -> list[Part]:
+        """Return everything that results may depend on."""
+        return [
+            self.criteria,
+            "|".join(self.interviewers),
+            self.criterion,
+            self.candidate,
+            self.interviewer,
+            self.card,
+            self.question,
+            self.value,
+        ]
 
 
 def windows(warehouse: Warehouse, *kinds: str) -> list[Window]:

@@ -1,6 +1,7 @@
 """Rater reliability: would two interviewers give the same candidate the same score."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from orchestration.estimates.frames import arrow_table, group_codes
 from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
+from orchestration.estimates.slices import NOTHING_KEPT, Slices, stream
 from orchestration.settings import Policy
 from orchestration.statistics.agreement import (
     agreement,
@@ -139,7 +141,11 @@ class _Cells:
 
 
 def rater_reliability(
-    warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator
+    warehouse: Warehouse,
+    policy: Policy,
+    *,
+    rng: np.random.Generator,
+    slices: Slices = NOTHING_KEPT,
 ) -> pa.Table:
     """Return reliability and agreement by window, role family, round and competency.
 
@@ -151,15 +157,23 @@ def rater_reliability(
     """
     asked = windows(warehouse, "quarter", "year")
     history = RatingHistory(warehouse, asked)
-    tables = [
-        _window_table(warehouse, window, history.ratings(window), policy, rng)
-        for window in asked
-    ]
-    return pa.concat_tables([SCHEMA.empty_table(), *tables])
+    tables = [SCHEMA.empty_table()]
+    for window in asked:
+        rated = history.ratings(window)
+        bounds = [window.start, window.end]
+        rates = warehouse.read_arrow(_ADVANCED_SHARES, bounds).to_pandas()
+        parts = [window.part, policy.model_dump_json(), rates, *rated.parts()]
+        compute = partial(_window_table, window, rated, rates, policy, rng)
+        tables.append(slices.table(parts, compute))
+    return pa.concat_tables(tables)
 
 
 def reliability_crosscheck(
-    warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator
+    warehouse: Warehouse,
+    policy: Policy,
+    *,
+    rng: np.random.Generator,
+    slices: Slices = NOTHING_KEPT,
 ) -> pa.Table:
     """Return our intraclass correlations beside pingouin's, by complete block.
 
@@ -177,17 +191,21 @@ def reliability_crosscheck(
         max(quarter.end for quarter in quarters),
     )
     rated = RatingHistory(warehouse, [history]).ratings(history)
-    rows = _blocks(_cells(rated), history) if rated.value.size else []
-    # A stable sort: blocks of one size keep the order of their labels.
-    rows.sort(key=lambda row: -row["n"] * row["n_raters"])
-    chosen = [_compared(row) for row in rows[:_MOST_BLOCKS]]
-    return pa.Table.from_pylist(chosen, schema=CROSSCHECK_SCHEMA)
+
+    def compared() -> pa.Table:
+        rows = _blocks(_cells(rated), history) if rated.value.size else []
+        # A stable sort: blocks of one size keep the order of their labels.
+        rows.sort(key=lambda row: -row["n"] * row["n_raters"])
+        chosen = [_compared(row) for row in rows[:_MOST_BLOCKS]]
+        return pa.Table.from_pylist(chosen, schema=CROSSCHECK_SCHEMA)
+
+    return slices.table([history.part, *rated.parts()], compared)
 
 
 def _window_table(
-    warehouse: Warehouse,
     window: Window,
     rated: Ratings,
+    rates: pd.DataFrame,
     policy: Policy,
     rng: np.random.Generator,
 ) -> pa.Table:
@@ -196,9 +214,7 @@ def _window_table(
         return SCHEMA.empty_table()
     cells = _cells(rated)
     frame = _spread(cells)
-    frame = _agreement(frame, cells, policy, rng)
-    bounds = [window.start, window.end]
-    rates = warehouse.read_arrow(_ADVANCED_SHARES, bounds).to_pandas()
+    frame = _agreement(frame, cells, policy, stream(rng, window.id))
     frame = frame.merge(rates, on=["role_family", "round"], how="left")
     starts = np.searchsorted(cells.cell, np.arange(len(frame) + 1))
     singles = dict(list(cells.questions.groupby("cell", sort=False)))

@@ -71,7 +71,8 @@ MARTS = {
     "marts.fct_applications": """
         create table staging.stg_jobs as select 1 as job_id;
         create table marts.fct_applications as
-        select i as application_id, 1 as job_id, 'engineering' as role_family, i % 10 = 0 as is_open,
+        select i as application_id, 1 as job_id, 'engineering' as role_family,
+            i % 10 = 0 as is_open,
             case when i % 10 = 0 then null when i % 10 = 1 then 'hired'
                 else 'rejected' end as terminal_kind,
             case when i % 10 = 0 then null
@@ -154,7 +155,8 @@ OTHER = {
         from range(10);
         create table recommendations.rpt_rubric_recommendations as
         select 'rec_' || i as recommendation_id, true as is_action, 120 as n,
-            case when i = 0 then 'p_1' end as interviewer_id, 0.3 as estimate, 0.01 as q, 'Rewrite the anchors.' as action_text
+            case when i = 0 then 'p_1' end as interviewer_id, 0.3 as estimate,
+            0.01 as q, 'Rewrite the anchors.' as action_text
         from range(3) t(i)
     """,
 }
