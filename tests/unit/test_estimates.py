@@ -337,9 +337,9 @@ def test_time_to_fill_censors_openings_that_are_open(tmp_path: Path) -> None:
         {
             "role_family": "engineering",
             "source": "referral",
-            "applied_at": pd.Timestamp("2026-07-01"),
             "offer_accepted_at": pd.date_range("2026-07-11", periods=21, freq="D"),
             "hired_at": pd.NaT,
+            "days_to_hire": np.arange(10.0, 31.0),
         }
     )
     openings = pd.DataFrame(
@@ -587,9 +587,8 @@ def empty_marts() -> dict[str, pd.DataFrame]:
         **waiting(1.0, sla=1.0), **hired(5, 0.1),
         "fct_applications": pd.DataFrame(
             {"role_family": ["x"], "source": ["x"],
-             "applied_at": [pd.Timestamp("2026-07-01")],
              "offer_accepted_at": [pd.Timestamp("2026-07-01")],
-             "hired_at": [pd.Timestamp("2026-07-01")]}
+             "hired_at": [pd.Timestamp("2026-07-01")], "days_to_hire": [0.0]}
         ),
         "fct_openings": pd.DataFrame(
             {"role_family": ["x"], "opened_at": [pd.Timestamp("2026-07-01")],
