@@ -136,7 +136,9 @@ numbered_endings as (
     inner join episodes
         on
             lasting_endings.application_id = episodes.application_id
-            and {{ in_episode('lasting_endings.occurred_at', 'episodes', 'started_at') }}
+            and {{ in_episode(
+                'lasting_endings.occurred_at', 'episodes', 'started_at'
+            ) }}
 
 ),
 

@@ -111,14 +111,14 @@ unknown_stages as (
         stage_events._line as line,
         'unknown_stage' as code
     from stage_events
-    inner join {{ ref('int_applications') }} as placed
-        on stage_events.application_id = placed.application_id
-    left join {{ ref('int_stages') }} as stages
+    inner join {{ ref('int_applications') }} as in_families
+        on stage_events.application_id = in_families.application_id
+    left join {{ ref('int_stages') }} as known_stages
         on
-            placed.role_family = stages.role_family
-            and stage_events.stage = stages.stage
+            in_families.role_family = known_stages.role_family
+            and stage_events.stage = known_stages.stage
     where
-        stages.stage is null
+        known_stages.stage is null
         and not coalesce(stage_events.exited_at < stage_events.entered_at, false)
 
 ),
