@@ -50,12 +50,14 @@ _MARTS = {
             count(*) as n_rows,
             avg(case when is_open then 1.0 else 0.0 end) as open_rate,
             avg(case when terminal_kind = 'hired' then 1.0 else 0.0 end) as hired_rate,
+            -- Where no jobs were delivered, none can be missing.
             case
-                when (select count(*) from staging.stg_jobs) > 0
+                when (select count(*) from staging.stg_jobs) > 0 and count(job_id) > 0
                     then
                         count(*) filter (
                             where role_family = 'unspecified' and job_id is not null
-                        ) * 1.0 / nullif(count(job_id), 0)
+                        ) * 1.0 / count(job_id)
+                else 0
             end as unmapped_rate,
             (
                 select max(n_ended) * 1.0 / nullif(sum(n_ended), 0)
@@ -76,7 +78,7 @@ _MARTS = {
             avg(case when is_censored then 1.0 else 0.0 end) as open_rate,
             avg(case when entered_at_quality = 'missing' then 1.0 else 0.0 end)
                 as missing_entry_rate,
-            (
+            coalesce((
                 select count(*) * 1.0
                 from intermediate.int_quarantined_rows
                 where code = 'unknown_stage'
@@ -86,7 +88,7 @@ _MARTS = {
                     from intermediate.int_quarantined_rows
                     where code = 'unknown_stage'
                 ), 0
-            ) as unmapped_rate
+            ), 0) as unmapped_rate
         from marts.fct_stage_visits
     """,
     "marts.fct_scorecards": """
@@ -195,6 +197,10 @@ _REPORT_EXTRA = {
     "reports.rpt_interviewer_calibration": (
         ", count(*) filter (where abs(estimate) > 10 or se < 0) as n_out_of_bounds"
     ),
+    "reports.rpt_interviewer_drift": (
+        ", count(*) filter (where abs(estimate) > 10 or se < 0 or mdd < 0)"
+        " as n_out_of_bounds"
+    ),
     "reports.rpt_predictive_validity": (
         ", count(*) filter (where abs(estimate) > 1) as n_out_of_bounds"
     ),
@@ -214,8 +220,9 @@ _OTHER = {
         select
             count(*) as n_rows,
             count(*) filter (where is_action and interviewer_id is null) as n_actions,
-            count(*) filter (where is_action and interviewer_id is not null) * 1.0
-                / nullif((
+            coalesce(count(*) filter (
+                where is_action and interviewer_id is not null
+            ) * 1.0 / nullif((
                     select max(n_rated)
                     from (
                         select count(*) filter (where status <> 'insufficient')
@@ -224,7 +231,7 @@ _OTHER = {
                         where role_family = 'all'
                         group by window_id
                     )
-                ), 0) as interviewer_action_rate,
+                ), 0), 0) as interviewer_action_rate,
             count(*) filter (where is_action and (n is null or estimate is null))
                 as n_actions_without_number,
             count(*) filter (where is_action and q > 0.05 + 1e-12)
