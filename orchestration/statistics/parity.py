@@ -1,11 +1,13 @@
-"""Selection rates of groups compared: ratios, exact tests and strata.
+"""Selection rates of groups compared: ratios, exact tests, strata and bias audits.
 
 Ratios compare a group with the reference group of its slice; p-values test it against
 all others of the slice, because a test against the best of several observed groups
 gives false alarms. A slice is one table, such as a stage in a year.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +17,7 @@ from scipy.special import chdtrc, gammaln, ndtri
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
+Words = NDArray[np.str_]
 
 # A reference must be neither tiny nor under 2 % of the pool (UGESP section 4D).
 REFERENCE_MIN = 20
@@ -129,6 +132,12 @@ class StratifiedImpact:
         Ratio over all strata thrown together.
     is_simpson : ndarray of bool
         Crude and adjusted ratios lie on opposite sides of 1.
+    shortfall : ndarray
+        Selections missing to the pooled rates of the strata; negative when there are
+        more, NaN without a stratum.
+    z_hyper : ndarray
+        Excess of selections in hypergeometric standard deviations, negative when the
+        group trails; its square is the chi-square without continuity correction.
     """
 
     n_strata: Integers
@@ -147,6 +156,86 @@ class StratifiedImpact:
     reference_standardised_rate: Floats
     crude_ratio: Floats
     is_simpson: Booleans
+    shortfall: Floats
+    z_hyper: Floats
+
+
+@dataclass(frozen=True)
+class ConditionalOdds:
+    """Group against reference within strata, exactly, by slice.
+
+    Attributes
+    ----------
+    n_strata : ndarray of int
+        Strata where both sides have cases and some but not all were selected; the
+        others say nothing about the odds ratio.
+    p, mid_p : ndarray
+        Two-sided exact p-values of "the odds ratio is 1 in every stratum"; 1 where no
+        stratum says anything, NaN where no stratum has cases on both sides.
+    odds_ratio : ndarray
+        Conditional maximum likelihood estimate; 0 or infinite where the group has the
+        fewest or the most selections the margins allow, NaN without information.
+    low, high : ndarray
+        Its interval; 0 below an estimate of 0, infinite above an infinite one.
+    """
+
+    n_strata: Integers
+    p: Floats
+    mid_p: Floats
+    odds_ratio: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True)
+class AuditTable:
+    """One table of a bias audit, a row per category.
+
+    Attributes
+    ----------
+    n, n_selected : ndarray of int
+        People assessed, and those selected or scored above the median.
+    rate : ndarray
+        Selection or scoring rate; NaN where nobody was assessed.
+    impact_ratio : ndarray
+        Rate over the highest rate of the table; NaN where `reason` is not empty.
+    reason : ndarray of str
+        Why a category has no ratio: "below_min_share", "nobody_assessed", or
+        "nobody_selected" where no category of the table has a selection; else empty.
+    reference : int
+        Row of the category with the highest rate, the first of equals; -1 where there
+        is none.
+    n_unknown : int
+        People assessed who are not in the table because their category is unknown.
+    """
+
+    n: Integers
+    n_selected: Integers
+    rate: Floats
+    impact_ratio: Floats
+    reason: Words
+    reference: int
+    n_unknown: int
+
+
+@dataclass(frozen=True)
+class BiasAudit:
+    """The three tables of a bias audit, each with a reference category of its own.
+
+    Attributes
+    ----------
+    sex, race : AuditTable
+        Rows by code.
+    intersection : AuditTable
+        Row sex × n_race + race.
+    median : float
+        Median score of everybody scored; NaN for an audit of selections.
+    """
+
+    sex: AuditTable
+    race: AuditTable
+    intersection: AuditTable
+    median: float
 
 
 def reference_groups(
@@ -371,37 +460,29 @@ def mantel_haenszel(
         selected, entered, reference_selected, reference_entered
     )
     codes = _codes(slice_code, s)
-    size = int(codes.max(initial=-1)) + 1 if n_slices is None else n_slices
-    if (codes >= size).any():
-        raise ValueError(f"slice_code must be below {size}, got {codes.max()}")
+    size = _n_slices(codes, n_slices)
     crude_ratio = impact_ratio(
         _sums(s, codes, size),
         _sums(n, codes, size),
         reference_selected=_sums(s_ref, codes, size),
         reference_entered=_sums(n_ref, codes, size),
     ).estimate
-    kept = (n > 0) & (n_ref > 0)
-    s, n, s_ref, n_ref = (counts[kept] for counts in (s, n, s_ref, n_ref))
-    strata = _Strata(
-        s.astype(np.float64),
-        n.astype(np.float64),
-        s_ref.astype(np.float64),
-        n_ref.astype(np.float64),
-        codes[kept],
-        size,
-    )
+    strata = _two_sided(s, n, s_ref, n_ref, codes, size)
     z = float(ndtri(0.5 + level / 2))
     odds_ratio, or_low, or_high = _odds_ratio(strata, z)
     rate_ratio, rr_low, rr_high = _rate_ratio(strata, z)
     chi_square = _chi_square(strata, continuity)
+    excess, variance = _excess(strata)
     breslow_day, tarone, homogeneity_p = _homogeneity(strata, odds_ratio)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z_hyper = np.where(variance > 0, excess / np.sqrt(variance), np.nan)
         is_simpson = (crude_ratio - 1) * (rate_ratio - 1) < 0
         mix = strata.sum(strata.pool)
         own = strata.sum(strata.s / strata.n * strata.pool) / mix
         other = strata.sum(strata.s_ref / strata.n_ref * strata.pool) / mix
+    n_strata = np.bincount(strata.codes, minlength=size)
     return StratifiedImpact(
-        n_strata=np.bincount(strata.codes, minlength=size),
+        n_strata=n_strata,
         odds_ratio=odds_ratio,
         or_low=or_low,
         or_high=or_high,
@@ -417,7 +498,162 @@ def mantel_haenszel(
         reference_standardised_rate=other,
         crude_ratio=crude_ratio,
         is_simpson=is_simpson,
+        shortfall=np.where(n_strata > 0, -excess, np.nan),
+        z_hyper=z_hyper,
     )
+
+
+def exact_mantel_haenszel(
+    selected: ArrayLike,
+    entered: ArrayLike,
+    *,
+    reference_selected: ArrayLike,
+    reference_entered: ArrayLike,
+    slice_code: ArrayLike,
+    n_slices: int | None = None,
+    interval: Literal["exact", "mid-p"] = "exact",
+    level: float = 0.95,
+) -> ConditionalOdds:
+    """Return the exact conditional comparison over the strata of each slice.
+
+    Given all margins, the selections of the group are a sum of hypergeometric
+    variables, whose distribution is found by multiplying out their generating
+    polynomials: no approximation, so any number of strata may be as small as one case
+    on each side. The work grows with the product of the stratum sizes; with hundreds
+    selected in a stratum `mantel_haenszel` says the same in less time.
+
+    Parameters
+    ----------
+    selected, entered, reference_selected, reference_entered : array_like of int
+        Counts of both sides, shape (n_rows,): one row per stratum of a slice.
+    slice_code : array_like of int, shape (n_rows,)
+        Code from 0 of the slice each stratum belongs to.
+    n_slices : int, optional
+        Length of the answer; one more than the largest code when left out.
+    interval : {"exact", "mid-p"}
+        Whether the observed table counts in full in each tail, as in R, or by half.
+    level : float
+        Coverage of the interval.
+
+    Returns
+    -------
+    ConditionalOdds
+        Arrays of shape (n_slices,). With one stratum p is that of Fisher's test.
+
+    Raises
+    ------
+    ValueError
+        If a count or code is negative, more were selected than entered, or `interval`
+        is neither word.
+
+    References
+    ----------
+    Gart (1970), Biometrika 57, 471-475; Mehta, Patel & Gray (1985), JASA 80, 969-973.
+    The two-sided p is that of R's mantelhaen.test(exact = TRUE), mid-p that of
+    `selection_tests`.
+    """
+    if interval not in ("exact", "mid-p"):
+        raise ValueError(f"interval must be 'exact' or 'mid-p', got {interval!r}")
+    s, n, s_ref, n_ref = _tables(
+        selected, entered, reference_selected, reference_entered
+    )
+    codes = _codes(slice_code, s)
+    size = _n_slices(codes, n_slices)
+    strata = _two_sided(s, n, s_ref, n_ref, codes, size)
+    p = np.where(np.bincount(strata.codes, minlength=size) > 0, 1.0, np.nan)
+    result = ConditionalOdds(
+        np.zeros(size, dtype=np.int64), p, p.copy(), *np.full((3, size), np.nan)
+    )
+    tail, share = (1 - level) / 2, 1.0 if interval == "exact" else 0.5
+    for rows, sums in _conditional_sums(strata):
+        result.n_strata[rows] = sums.n_strata
+        result.p[rows], result.mid_p[rows] = sums.p_values()
+        result.odds_ratio[rows] = sums.odds_ratio()
+        result.low[rows], result.high[rows] = sums.bounds(tail, share)
+    return result
+
+
+def selection_audit(
+    selected: ArrayLike,
+    *,
+    sex: ArrayLike,
+    race: ArrayLike,
+    n_sex: int | None = None,
+    n_race: int | None = None,
+    min_share: float = 0.02,
+) -> BiasAudit:
+    """Return selection rates and impact ratios as New York's bias audit asks for them.
+
+    Parameters
+    ----------
+    selected : array_like of bool, shape (n_people,)
+        Whether each person assessed was moved forward.
+    sex, race : array_like of int, shape (n_people,)
+        Codes from 0; negative where the category is unknown. Each table has everybody
+        whose category it needs is known, and counts the others.
+    n_sex, n_race : int, optional
+        Numbers of categories; one more than the largest codes when left out.
+    min_share : float
+        A category with a smaller share of its table is listed without a ratio and is
+        no reference; 0 keeps all.
+
+    Returns
+    -------
+    BiasAudit
+        Tables by sex, by race or ethnicity, and by both.
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in length or a code is not below its number of categories.
+
+    References
+    ----------
+    6 RCNY 5-300 and 5-301 (b) and (d).
+    """
+    is_selected = np.asarray(selected, dtype=np.bool_)
+    return _audit(is_selected, sex, race, n_sex, n_race, min_share, np.nan)
+
+
+def scoring_audit(
+    score: ArrayLike,
+    *,
+    sex: ArrayLike,
+    race: ArrayLike,
+    n_sex: int | None = None,
+    n_race: int | None = None,
+    min_share: float = 0.02,
+) -> BiasAudit:
+    """Return scoring rates and impact ratios as New York's bias audit asks for them.
+
+    The scoring rate is the share of a category scored above the median of the full
+    sample, people of unknown category included.
+
+    Parameters
+    ----------
+    score : array_like of float, shape (n_people,)
+        Score of each person; NaN was not scored and is left out everywhere.
+    sex, race, n_sex, n_race, min_share
+        As for `selection_audit`.
+
+    Returns
+    -------
+    BiasAudit
+        Tables by sex, by race or ethnicity, and by both.
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in length or a code is not below its number of categories.
+
+    References
+    ----------
+    6 RCNY 5-300 and 5-301 (c) and (d).
+    """
+    scores = np.asarray(score, dtype=np.float64)
+    known = ~np.isnan(scores)
+    median = float(np.median(scores[known])) if known.any() else np.nan
+    return _audit(scores > median, sex, race, n_sex, n_race, min_share, median, known)
 
 
 def min_detectable_ratio(
@@ -568,6 +804,22 @@ class _Strata:
         return np.bincount(self.codes, values, self.size).astype(np.float64)
 
 
+def _two_sided(
+    s: Integers,
+    n: Integers,
+    s_ref: Integers,
+    n_ref: Integers,
+    codes: Integers,
+    size: int,
+) -> _Strata:
+    """Strata where both sides have cases."""
+    kept = (n > 0) & (n_ref > 0)
+    s_kept, n_kept, s_ref_kept, n_ref_kept = (
+        counts[kept].astype(np.float64) for counts in (s, n, s_ref, n_ref)
+    )
+    return _Strata(s_kept, n_kept, s_ref_kept, n_ref_kept, codes[kept], size)
+
+
 def _odds_ratio(strata: _Strata, z: float) -> tuple[Floats, Floats, Floats]:
     """Mantel–Haenszel odds ratio with the Robins–Breslow–Greenland interval."""
     not_s, not_ref = strata.n - strata.s, strata.n_ref - strata.s_ref
@@ -607,13 +859,19 @@ def _log_interval(
     return estimate, estimate / half, estimate * half
 
 
-def _chi_square(strata: _Strata, continuity: float) -> Floats:
-    """Mantel–Haenszel chi-square on one degree of freedom."""
+def _excess(strata: _Strata) -> tuple[Floats, Floats]:
+    """Selections above the pooled rates, and their hypergeometric variance."""
     pool, total = strata.pool, strata.total
     excess = strata.sum(strata.s - strata.n * total / pool)
     variance = strata.sum(
         strata.n * strata.n_ref * total * (pool - total) / (pool**2 * (pool - 1))
     )
+    return excess, variance
+
+
+def _chi_square(strata: _Strata, continuity: float) -> Floats:
+    """Mantel–Haenszel chi-square on one degree of freedom."""
+    excess, variance = _excess(strata)
     with np.errstate(divide="ignore", invalid="ignore"):
         reduced = np.maximum(np.abs(excess) - continuity, 0.0)
         return np.where(variance > 0, reduced**2 / variance, np.nan)
@@ -719,12 +977,7 @@ def _tails(
     begin = np.cumsum(width) - width
     table = np.repeat(np.arange(width.size), width)
     entry = np.arange(table.size) - begin[table] + start[table]
-    logs = -(
-        gammaln(entry + 1)
-        + gammaln(size[table] - entry + 1)
-        + gammaln(total[table] - entry + 1)
-        + gammaln(others[table] - total[table] + entry + 1)
-    )
+    logs = _log_weights(entry, size[table], others[table], total[table])
     logs -= np.maximum.reduceat(logs, begin)[table]
     chance = np.exp(logs)
     chance /= np.add.reduceat(chance, begin)[table]
@@ -735,6 +988,252 @@ def _tails(
     above = np.add.reduceat(np.where(entry > observed[table], chance, 0.0), begin)
     mid = 2 * (np.minimum(below, above) + chance[here] / 2)
     return np.minimum(fisher, 1.0), np.minimum(mid, 1.0)
+
+
+def _log_weights(
+    entry: Integers, size: Integers, others: Integers, total: Integers
+) -> Floats:
+    """Logarithm of each entry's hypergeometric weight, up to its table's constant."""
+    return -(
+        gammaln(entry + 1)
+        + gammaln(size - entry + 1)
+        + gammaln(total - entry + 1)
+        + gammaln(others - total + entry + 1)
+    )
+
+
+@dataclass(frozen=True)
+class _ConditionalSums:
+    """Distribution of the group's selections in some slices, given all margins.
+
+    `logs` has a row per slice and a column per sum, counted from the smallest possible
+    one up to `last`; beyond it, -inf. `observed` is counted alike.
+    """
+
+    logs: Floats
+    observed: Integers
+    last: Integers
+    n_strata: Integers
+
+    def chance(self, log_odds: Floats, rows: Integers) -> Floats:
+        """Chance of each sum in these rows under a common odds ratio."""
+        tilted = self.logs[rows] + log_odds[:, None] * np.arange(self.logs.shape[1])
+        chance = np.exp(tilted - tilted.max(axis=1, keepdims=True))
+        scaled: Floats = chance / chance.sum(axis=1, keepdims=True)
+        return scaled
+
+    def tails(self, chance: Floats, rows: Integers) -> tuple[Floats, Floats, Floats]:
+        """Chances of a smaller sum than the observed one, of it, and of a larger."""
+        offset = np.arange(self.logs.shape[1]) - self.observed[rows, None]
+        below, at, above = (
+            np.where(side, chance, 0.0).sum(axis=1)
+            for side in (offset < 0, offset == 0, offset > 0)
+        )
+        return below, at, above
+
+    def p_values(self) -> tuple[Floats, Floats]:
+        """Two-sided p and mid-p of an odds ratio of 1."""
+        rows = np.arange(self.last.size)
+        chance = self.chance(np.zeros(rows.size), rows)
+        here = self.logs[rows, self.observed][:, None]
+        p = np.where(self.logs <= here + EQUAL_LOG, chance, 0.0).sum(axis=1)
+        below, at, above = self.tails(chance, rows)
+        mid_p = 2 * (np.minimum(below, above) + at / 2)
+        return np.minimum(p, 1.0), np.minimum(mid_p, 1.0)
+
+    def odds_ratio(self) -> Floats:
+        """Odds ratio under which the observed sum is the expected one."""
+
+        def surplus(log_odds: Floats, rows: Integers) -> Floats:
+            mean = self.chance(log_odds, rows) @ np.arange(self.logs.shape[1])
+            result: Floats = mean - self.observed[rows]
+            return result
+
+        return self._root(surplus, (self.observed > 0) & (self.observed < self.last))
+
+    def bounds(self, tail: float, share: float) -> tuple[Floats, Floats]:
+        """Odds ratios that leave `tail` beyond the observed sum and `share` of it."""
+
+        def upper(log_odds: Floats, rows: Integers) -> Floats:
+            _, at, above = self.tails(self.chance(log_odds, rows), rows)
+            return above + share * at - tail
+
+        def lower(log_odds: Floats, rows: Integers) -> Floats:
+            below, at, _ = self.tails(self.chance(log_odds, rows), rows)
+            return tail - below - share * at
+
+        return (
+            self._root(upper, self.observed > 0),
+            self._root(lower, self.observed < self.last),
+        )
+
+    def _root(
+        self, function: Callable[[Floats, Integers], Floats], is_inner: Booleans
+    ) -> Floats:
+        """Odds ratio where an increasing function of its logarithm is zero."""
+        root = np.where(self.observed == 0, 0.0, np.inf)
+        rows = np.flatnonzero(is_inner)
+        if rows.size:
+            # Neighbouring sums differ in weight by no more than this factor; beyond it
+            # all chance is on one end.
+            with np.errstate(invalid="ignore"):
+                steps = np.abs(np.diff(self.logs[rows], axis=1))
+            end = np.where(np.isfinite(steps), steps, 0.0).max(axis=1) + 50
+
+            def at(log_odds: Floats, row: Floats) -> Floats:
+                return function(log_odds, row.astype(np.int64))
+
+            found = elementwise.find_root(
+                at, (-end, end), args=(rows.astype(np.float64),)
+            )
+            root[rows] = np.exp(found.x)
+        return root
+
+
+def _conditional_sums(strata: _Strata) -> Iterator[tuple[Integers, _ConditionalSums]]:
+    """Slices with information and their distributions, as many at once as fit."""
+    kept = (strata.total > 0) & (strata.total < strata.pool)
+    s, size, others, total, code = (
+        values[kept].astype(np.int64)
+        for values in (strata.s, strata.n, strata.n_ref, strata.total, strata.codes)
+    )
+    first = np.maximum(0, total - others)
+    width = np.minimum(size, total) - first + 1
+    slices, row = np.unique(code, return_inverse=True)
+    last = _sums(width - 1, row)
+    by_length = np.argsort(last, kind="stable")
+    cuts = np.flatnonzero(np.diff(np.cumsum(last[by_length] + 1) // CHUNK)) + 1
+    for part in np.split(by_length, cuts):
+        if not part.size:
+            continue
+        place = np.full(slices.size, -1, dtype=np.int64)
+        place[part] = np.arange(part.size)
+        mine = place[row] >= 0
+        own = place[row[mine]]
+        logs = _multiplied(
+            first[mine], width[mine], size[mine], others[mine], total[mine], own
+        )
+        yield (
+            slices[part],
+            _ConditionalSums(
+                logs[:, : int(last[part].max()) + 1],
+                observed=_sums((s - first)[mine], own),
+                last=last[part],
+                n_strata=np.bincount(own),
+            ),
+        )
+
+
+def _multiplied(
+    first: Integers,
+    width: Integers,
+    size: Integers,
+    others: Integers,
+    total: Integers,
+    row: Integers,
+) -> Floats:
+    """Log coefficients of the product of each row's hypergeometric polynomials."""
+    order = np.lexsort((-width, row))
+    row_in_order = row[order]
+    turn = np.arange(row.size) - np.searchsorted(row_in_order, row_in_order)
+    logs = np.zeros((int(row.max()) + 1, 1))
+    for now in range(int(turn.max()) + 1):
+        picked = order[turn == now]
+        step = np.arange(int(width[picked].max()))
+        entry = first[picked, None] + step
+        with np.errstate(invalid="ignore"):
+            factor = _log_weights(
+                entry, size[picked, None], others[picked, None], total[picked, None]
+            )
+        factor = np.where(step < width[picked, None], factor, -np.inf)
+        factor -= factor.max(axis=1, keepdims=True)
+        before = logs.shape[1]
+        product = np.full((logs.shape[0], before + step.size - 1), -np.inf)
+        product[:, :before] = logs
+        mine = np.full((picked.size, product.shape[1]), -np.inf)
+        for shift in step:
+            window = mine[:, shift : shift + before]
+            np.logaddexp(window, logs[row[picked]] + factor[:, shift, None], out=window)
+        product[row[picked]] = mine
+        logs = product
+    return logs
+
+
+def _audit(
+    is_selected: Booleans,
+    sex: ArrayLike,
+    race: ArrayLike,
+    n_sex: int | None,
+    n_race: int | None,
+    min_share: float,
+    median: float,
+    is_assessed: Booleans | None = None,
+) -> BiasAudit:
+    """The three tables of an audit of those assessed."""
+    sexes, sex_size = _categories("sex", sex, is_selected, n_sex)
+    races, race_size = _categories("race", race, is_selected, n_race)
+    both = np.where((sexes < 0) | (races < 0), -1, sexes * race_size + races)
+    rows = slice(None) if is_assessed is None else is_assessed
+    by_sex, by_race, by_both = (
+        _audit_table(is_selected[rows], codes[rows], size, min_share)
+        for codes, size in (
+            (sexes, sex_size),
+            (races, race_size),
+            (both, sex_size * race_size),
+        )
+    )
+    return BiasAudit(by_sex, by_race, by_both, median)
+
+
+def _audit_table(
+    is_selected: Booleans, codes: Integers, size: int, min_share: float
+) -> AuditTable:
+    """Rates and ratios of the categories of one table."""
+    known = codes >= 0
+    n = np.bincount(codes[known], minlength=size)
+    n_selected = np.bincount(codes[known & is_selected], minlength=size)
+    # A category of exactly the share stays in, whatever the rounding of the product.
+    is_small = n < min_share * n.sum() * (1 - 1e-12)
+    with np.errstate(invalid="ignore"):
+        rate = n_selected / n
+    standing = np.where(is_small | (n == 0), -1.0, rate)
+    reference = int(standing.argmax()) if (standing >= 0).any() else -1
+    highest = standing.max(initial=-1.0)
+    reason = np.select(
+        [n == 0, is_small, np.full(size, highest <= 0)],
+        ["nobody_assessed", "below_min_share", "nobody_selected"],
+        "",
+    )
+    ratio = np.full(size, np.nan)
+    ratio[reason == ""] = rate[reason == ""] / highest
+    return AuditTable(
+        n, n_selected, rate, ratio, reason, reference, int(np.sum(~known))
+    )
+
+
+def _categories(
+    name: str, values: ArrayLike, is_selected: Booleans, size: int | None
+) -> tuple[Integers, int]:
+    """Category codes with -1 for unknown, and how many categories there are."""
+    codes = np.asarray(values)
+    if codes.shape != is_selected.shape or codes.ndim != 1:
+        raise ValueError(
+            f"{name} must have one code per person, got {codes.shape} for "
+            f"{is_selected.shape}"
+        )
+    codes = np.where(codes < 0, -1, codes).astype(np.int64)
+    largest = int(codes.max(initial=-1))
+    if size is not None and largest >= size:
+        raise ValueError(f"{name} must be below {size}, got {largest}")
+    return codes, largest + 1 if size is None else size
+
+
+def _n_slices(codes: Integers, n_slices: int | None) -> int:
+    """Length of an answer by slice, checked against the codes."""
+    size = int(codes.max(initial=-1)) + 1 if n_slices is None else n_slices
+    if (codes >= size).any():
+        raise ValueError(f"slice_code must be below {size}, got {codes.max()}")
+    return size
 
 
 def _sums(counts: Integers, codes: Integers, size: int = 0) -> Integers:
