@@ -11,6 +11,7 @@ import pyarrow as pa
 from orchestration.estimates.adverse_impact import adverse_impact
 from orchestration.estimates.bottlenecks import bottlenecks
 from orchestration.estimates.calibration import interviewer_calibration
+from orchestration.estimates.drift import interviewer_drift
 from orchestration.estimates.funnel import funnel
 from orchestration.estimates.hiring import offer_acceptance, time_to_hire
 from orchestration.estimates.reliability import (
@@ -79,6 +80,12 @@ ESTIMATES = {
         interviewer_calibration,
         ("dim_windows", "fct_ratings"),
         "Severity and rating habits of each interviewer beside peers.",
+        is_sliced=True,
+    ),
+    "interviewer_drift": Estimate(
+        interviewer_drift,
+        ("dim_windows", "fct_ratings"),
+        "Slope of each interviewer's severity, and severity quarter by quarter.",
         is_sliced=True,
     ),
     "predictive_validity": Estimate(

@@ -46,14 +46,29 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class _Cards:
-    """One entry per card: its mean deviation, and the spread of its competencies."""
+class Cards:
+    """One entry per card of a round.
+
+    Attributes
+    ----------
+    score : ndarray
+        Mean deviation from its criteria's means, in points of a five-point scale.
+    candidate, cell, interviewer : ndarray of int
+        Codes; a cell is a round of a role family under one rubric and scale.
+    family : ndarray of int
+        A criterion of the card, which names its role family.
+    submitted_at : ndarray of datetime64
+        When its last rating was given.
+    n_competencies, total, squares : ndarray
+        Competencies rated, and sum and sum of squares of their deviations.
+    """
 
     score: Floats
     candidate: Integers
     cell: Integers
     interviewer: Integers
     family: Integers
+    submitted_at: NDArray[np.datetime64]
     n_competencies: Integers
     total: Floats
     squares: Floats
@@ -88,7 +103,7 @@ def _window_table(rated: Ratings, window: Window, policy: Policy) -> pa.Table:
     """All role families of one window, with q over the window."""
     if not rated.value.size:
         return SCHEMA.empty_table()
-    cards = _cards(rated)
+    cards = cards_of(rated)
     families, codes = np.unique(
         rated.criteria["role_family"].to_numpy(str), return_inverse=True
     )
@@ -112,8 +127,8 @@ def _window_table(rated: Ratings, window: Window, policy: Policy) -> pa.Table:
     )
 
 
-def _cards(rated: Ratings) -> _Cards:
-    """Mean deviation of each card from its criteria's means, in five-point points."""
+def cards_of(rated: Ratings) -> Cards:
+    """Return the cards of some ratings, of which there is at least one."""
     criteria = rated.criteria
     span = (criteria["scale_max"] - criteria["scale_min"]).to_numpy(float)
     factor = np.where(span > 0, _POINTS / np.where(span > 0, span, 1.0), 1.0)
@@ -135,12 +150,15 @@ def _cards(rated: Ratings) -> _Cards:
     _, one, card = np.unique(key, return_index=True, return_inverse=True)
     size = np.bincount(card)
     total = np.bincount(card, deviation)
-    return _Cards(
+    at = np.full(size.size, np.datetime64(0, "us"))
+    np.maximum.at(at, card, rated.submitted_at[first].astype("datetime64[us]"))
+    return Cards(
         score=total / size,
         candidate=rated.candidate[first][one],
         cell=cell[one],
         interviewer=rated.interviewer[first][one],
         family=criterion[one],
+        submitted_at=at,
         n_competencies=size,
         total=np.asarray(total, dtype=np.float64),
         squares=np.asarray(np.bincount(card, deviation**2), dtype=np.float64),
@@ -164,7 +182,7 @@ def _modal_shares(rated: Ratings, family: Integers) -> list[Floats]:
 
 
 def _slice(
-    cards: _Cards,
+    cards: Cards,
     chosen: NDArray[np.bool_],
     family: str,
     rated: Ratings,
@@ -322,7 +340,7 @@ def _correlation(x: Floats, y: Floats, group: Integers, n: int) -> Floats:
 
 
 def _halo(
-    cards: _Cards,
+    cards: Cards,
     chosen: NDArray[np.bool_],
     model: Severity,
     interviewer: Integers,

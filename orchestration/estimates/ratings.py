@@ -140,6 +140,8 @@ class Ratings:
         Codes from 0; rows are ordered by them.
     value : ndarray of float
         Ratings on their own scale; never NaN.
+    submitted_at : ndarray of datetime64
+        When the card of each rating was submitted, UTC.
     """
 
     criteria: pd.DataFrame
@@ -150,6 +152,7 @@ class Ratings:
     card: Integers
     question: Integers
     value: Floats
+    submitted_at: NDArray[np.datetime64]
 
     def parts(self) -> list[Part]:
         """Return everything that results may depend on."""
@@ -162,6 +165,7 @@ class Ratings:
             self.card,
             self.question,
             self.value,
+            self.submitted_at,
         ]
 
 
@@ -227,5 +231,6 @@ class RatingHistory:
             ).to_pandas(),
             interviewers=self._interviewers[labels["interviewer"]].tolist(),
             value=self._value[judged],
+            submitted_at=self._at[judged],
             **codes,
         )

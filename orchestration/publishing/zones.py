@@ -126,6 +126,14 @@ TABLES = {
              "outfit", "flag"),
         ),
         PublishedTable(
+            "interviewer_drift",
+            ("basis", "interviewer_id", "interviewer_name"),
+            ("n_quarters", "slope_blue", "se", "slope_common", "z_vs_common", "p", "q",
+             "slope_shrunk", "change_blue", "change_shrunk", "mdd", "change_quarter",
+             "ewma", "ewma_lcl", "ewma_ucl", "cusum_high", "cusum_low",
+             "is_outside_limits", "flag"),
+        ),
+        PublishedTable(
             "predictive_validity",
             ("role_family", "predictor_kind", "predictor", "outcome", "horizon_months"),
             ("n_applicants_scored", "n_hired", "share_left", "sd_ratio_u",
@@ -155,7 +163,7 @@ ZONES: Mapping[str, tuple[str, ...]] = {
     ),
     "committee": (
         "rubric_recommendations", "rater_reliability", "interviewer_calibration",
-        "predictive_validity", "adverse_impact", "data_quality",
+        "interviewer_drift", "predictive_validity", "adverse_impact", "data_quality",
     ),
 }  # fmt: skip
 # Counts of rows and files, about no group of people.

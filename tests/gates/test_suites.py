@@ -140,6 +140,7 @@ REPORT_COLUMNS = {
     "reports.rpt_adverse_impact": ", 0.3 as selection_rate, 0.2::double as p",
     "reports.rpt_rater_reliability": ", 0.5 as alpha_ordinal, 0.4 as pct_exact",
     "reports.rpt_interviewer_calibration": ", 0.1 as se",
+    "reports.rpt_interviewer_drift": ", 0.1 as se, 0.1 as mdd",
     "reports.rpt_predictive_validity": "",
 }
 OTHER = {
@@ -341,6 +342,7 @@ DEFECTS = [
             "reports.rpt_offer_acceptance",
             "reports.rpt_rater_reliability",
             "reports.rpt_interviewer_calibration",
+            "reports.rpt_interviewer_drift",
             "reports.rpt_predictive_validity",
         )
     ),

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from orchestration.estimates import ESTIMATES
 from orchestration.estimates.adverse_impact import adverse_impact
 from orchestration.estimates.bottlenecks import bottlenecks
 from orchestration.estimates.calibration import interviewer_calibration
+from orchestration.estimates.drift import interviewer_drift
 from orchestration.estimates.funnel import funnel
 from orchestration.estimates.hiring import offer_acceptance, time_to_hire
 from orchestration.estimates.reliability import (
@@ -178,6 +180,82 @@ def test_an_interviewer_who_gives_one_score_for_all_is_flagged_for_halo(
     assert result.loc["i06", "flag"] == "halo"
     assert result.loc["i06", "halo_index"] > 0.15
     assert set(result["flag"].drop("i06")) == {"none"}
+
+
+def eight_quarters() -> pd.DataFrame:
+    """Windows of eight closed quarters and of all of them."""
+    starts = [dt.date(2024 + (9 + 3 * q) // 12, (9 + 3 * q) % 12 + 1, 1)
+              for q in range(9)]  # fmt: skip
+    rows = [
+        (f"q{place}", "quarter", start, end, True)
+        for place, (start, end) in enumerate(pairwise(starts))
+    ]
+    return pd.DataFrame(
+        [*rows, ("all", "all", starts[0], starts[-1], True)], columns=WINDOWS.columns
+    )
+
+
+def drifting(rng: np.random.Generator, *, slope: float) -> pd.DataFrame:
+    """Two of ten interviewers per candidate; the first becomes stricter by quarter."""
+    rows = []
+    for quarter in range(8):
+        day = pd.Timestamp(2024, 10, 15) + pd.DateOffset(months=3 * quarter)
+        for number in range(90):
+            skill = rng.normal(0, 0.6)
+            for interviewer in rng.choice(10, 2, replace=False):
+                strict = slope * quarter if interviewer == 0 else 0.0
+                value = 3 + skill - strict + rng.normal(0, 0.6)
+                rows.append(
+                    {
+                        "candidate_id": f"c{quarter}-{number:03}",
+                        "interviewer_id": f"i{interviewer:02}",
+                        "rating_value": float(np.clip(np.round(value), 1, 5)),
+                        "submitted_at": day,
+                    }
+                )
+    return rating_rows(rows)
+
+
+def drift_of(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    return estimated(
+        interviewer_drift, folder, Policy(), fct_ratings=frame,
+        dim_windows=eight_quarters(),
+    )  # fmt: skip
+
+
+def test_an_interviewer_who_becomes_stricter_is_flagged_and_no_other(
+    tmp_path: Path,
+) -> None:
+    table = drift_of(tmp_path, drifting(np.random.default_rng(2), slope=0.15))
+
+    trend = table[table["basis"] == "trend"].set_index("interviewer_id")
+    assert trend.loc["i00", "flag"] == "stricter"
+    assert trend.loc["i00", "slope_blue"] == pytest.approx(0.15, abs=0.06)
+    assert trend.loc["i00", "change_blue"] > 0.5
+    assert set(trend["flag"].drop("i00")) == {"none"}
+    assert (trend["mdd"] > 0).all()
+
+
+def test_severity_by_quarter_rises_with_the_drift(tmp_path: Path) -> None:
+    table = drift_of(tmp_path, drifting(np.random.default_rng(2), slope=0.15))
+
+    series = table[(table["basis"] == "quarter") & (table["interviewer_id"] == "i00")]
+    assert len(series) == 8
+    assert (
+        series["estimate"].iloc[-3:].mean() > series["estimate"].iloc[:3].mean() + 0.4
+    )
+    assert series["is_outside_limits"].iloc[-1]
+
+
+def test_few_quarters_keep_their_counts_and_no_slope(tmp_path: Path) -> None:
+    frame = drifting(np.random.default_rng(3), slope=0.0)
+
+    table = drift_of(tmp_path, frame[frame["submitted_at"] < "2025-06-01"])
+
+    trend = table[table["basis"] == "trend"]
+    assert set(trend["status"]) == {"insufficient"}
+    assert (trend["n"] > 0).all()
+    assert trend[["estimate", "slope_blue", "p", "q"]].isna().all(axis=None)
 
 
 def estimated(function: Any, folder: Path, policy: Policy, **tables: Any) -> Any:
