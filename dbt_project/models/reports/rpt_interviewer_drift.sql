@@ -27,13 +27,6 @@ final as (
         estimates.ci_high,
         estimates.ci_method,
         estimates.status,
-        case
-            when estimates.status = 'inconclusive' then 'the interval includes zero'
-            when estimates.status = 'boundary' then 'slopes were not found to differ'
-            when estimates.status <> 'insufficient' then ''
-            when estimates.basis = 'quarter' then 'fewer than 5 cards, or no peer'
-            else 'fewer than 4 quarters with cards, or no peer to compare with'
-        end as status_reason,
         estimates.n_quarters,
         estimates.slope_blue,
         estimates.se,
@@ -52,7 +45,14 @@ final as (
         estimates.cusum_high,
         estimates.cusum_low,
         estimates.is_outside_limits,
-        estimates.flag
+        estimates.flag,
+        case
+            when estimates.status = 'inconclusive' then 'the interval includes zero'
+            when estimates.status = 'boundary' then 'slopes were not found to differ'
+            when estimates.status <> 'insufficient' then ''
+            when estimates.basis = 'quarter' then 'fewer than 5 cards, or no peer'
+            else 'fewer than 4 quarters with cards, or no peer to compare with'
+        end as status_reason
     from estimates
     inner join windows on estimates.window_id = windows.window_id
     left join windows as changed on estimates.change_quarter = changed.window_id
