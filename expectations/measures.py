@@ -201,6 +201,10 @@ _REPORT_EXTRA = {
         ", count(*) filter (where abs(estimate) > 10 or se < 0 or mdd < 0)"
         " as n_out_of_bounds"
     ),
+    "reports.rpt_score_gaps": (
+        ", count(*) filter (where abs(estimate) > 10 or p < 0 or p > 1"
+        " or expected_impact_ratio < 0) as n_out_of_bounds"
+    ),
     "reports.rpt_predictive_validity": (
         ", count(*) filter (where abs(estimate) > 1) as n_out_of_bounds"
     ),

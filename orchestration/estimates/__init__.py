@@ -18,6 +18,7 @@ from orchestration.estimates.reliability import (
     rater_reliability,
     reliability_crosscheck,
 )
+from orchestration.estimates.score_gaps import score_gaps
 from orchestration.estimates.validity import predictive_validity
 
 
@@ -87,6 +88,11 @@ ESTIMATES = {
         ("dim_windows", "fct_ratings"),
         "Slope of each interviewer's severity, and severity quarter by quarter.",
         is_sliced=True,
+    ),
+    "score_gaps": Estimate(
+        score_gaps,
+        ("dim_windows", "fct_ratings", "fct_score_counts", "fct_stage_outcomes"),
+        "Gaps in scores between self-identified groups, crude and matched.",
     ),
     "predictive_validity": Estimate(
         predictive_validity,

@@ -46,7 +46,7 @@ _SMALLEST_BLOCK = 5
 _MOST_BLOCKS = 200
 
 # Share of the decided applications that advanced from the stage they were rated in.
-_ADVANCED_SHARES = """
+ADVANCED_SHARES = """
     with rated as (
         select
             application_id,
@@ -161,7 +161,7 @@ def rater_reliability(
     for window in asked:
         rated = history.ratings(window)
         bounds = [window.start, window.end]
-        rates = warehouse.read_arrow(_ADVANCED_SHARES, bounds).to_pandas()
+        rates = warehouse.read_arrow(ADVANCED_SHARES, bounds).to_pandas()
         parts = [window.part, policy.model_dump_json(), rates, *rated.parts()]
         compute = partial(_window_table, window, rated, rates, policy, rng)
         tables.append(slices.table(parts, compute))

@@ -134,6 +134,14 @@ TABLES = {
              "is_outside_limits", "flag"),
         ),
         PublishedTable(
+            "score_gaps",
+            ("role_family", "round", "competency", "rubric_id", "rubric_version",
+             "scale_id", "attribute", "group_value", "reference_group"),
+            ("n_reference", "n_unknown", "mean_score", "reference_mean_score", "p",
+             "q", "expected_impact_ratio", "dif_smd", "dif_delta", "dif_p", "dif_q",
+             "dif_class"),
+        ),
+        PublishedTable(
             "predictive_validity",
             ("role_family", "predictor_kind", "predictor", "outcome", "horizon_months"),
             ("n_applicants_scored", "n_hired", "share_left", "sd_ratio_u",
@@ -163,7 +171,8 @@ ZONES: Mapping[str, tuple[str, ...]] = {
     ),
     "committee": (
         "rubric_recommendations", "rater_reliability", "interviewer_calibration",
-        "interviewer_drift", "predictive_validity", "adverse_impact", "data_quality",
+        "interviewer_drift", "score_gaps", "predictive_validity", "adverse_impact",
+        "data_quality",
     ),
 }  # fmt: skip
 # Counts of rows and files, about no group of people.

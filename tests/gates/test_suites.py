@@ -141,6 +141,7 @@ REPORT_COLUMNS = {
     "reports.rpt_rater_reliability": ", 0.5 as alpha_ordinal, 0.4 as pct_exact",
     "reports.rpt_interviewer_calibration": ", 0.1 as se",
     "reports.rpt_interviewer_drift": ", 0.1 as se, 0.1 as mdd",
+    "reports.rpt_score_gaps": ", 0.2::double as p, 0.7 as expected_impact_ratio",
     "reports.rpt_predictive_validity": "",
 }
 OTHER = {
@@ -343,6 +344,7 @@ DEFECTS = [
             "reports.rpt_rater_reliability",
             "reports.rpt_interviewer_calibration",
             "reports.rpt_interviewer_drift",
+            "reports.rpt_score_gaps",
             "reports.rpt_predictive_validity",
         )
     ),

@@ -1,5 +1,6 @@
-"""dbt's own unit tests: window, case and date rules on rows made by hand."""
+"""dbt's own unit tests on rows made by hand, and which models meet which answers."""
 
+import json
 import shutil
 
 import pytest
@@ -28,3 +29,35 @@ def test_every_unit_test_of_the_models_passes(results):
 
 def test_the_rules_have_unit_tests(results):
     assert len(results) >= 25
+
+
+def test_answers_meet_people_in_the_two_named_models_only():
+    nodes = json.loads(dbt_runner.prepare_manifest().read_text())["nodes"]
+
+    readers = {
+        node["name"]
+        for node in nodes.values()
+        if node["resource_type"] == "model"
+        and "model.calibrant.stg_demographics" in node["depends_on"]["nodes"]
+    }
+
+    # Keys and counts of rows; then the two aggregates, of outcomes and of scores.
+    assert readers == {
+        "int_quarantined_rows", "int_row_counts",
+        "fct_selection_counts", "fct_score_counts",
+    }  # fmt: skip
+
+
+def test_nothing_below_a_group_leaves_the_two_models():
+    nodes = json.loads(dbt_runner.prepare_manifest().read_text())["nodes"]
+
+    columns = {
+        name: set(nodes[f"model.calibrant.{name}"]["columns"])
+        for name in ("fct_selection_counts", "fct_score_counts")
+    }
+
+    for found in columns.values():
+        assert "group_value" in found
+        assert not {c for c in found if c.endswith("_id")} - {
+            "window_id", "rubric_id", "scale_id",
+        }  # fmt: skip

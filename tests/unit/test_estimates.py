@@ -21,6 +21,7 @@ from orchestration.estimates.reliability import (
     rater_reliability,
     reliability_crosscheck,
 )
+from orchestration.estimates.score_gaps import score_gaps
 from orchestration.estimates.validity import predictive_validity
 from orchestration.settings import Policy
 from orchestration.warehouse import DuckDBWarehouse
@@ -256,6 +257,82 @@ def test_few_quarters_keep_their_counts_and_no_slope(tmp_path: Path) -> None:
     assert set(trend["status"]) == {"insufficient"}
     assert (trend["n"] > 0).all()
     assert trend[["estimate", "slope_blue", "p", "q"]].isna().all(axis=None)
+
+
+def score_counts(rng: np.random.Generator, *, gap: float, dif: float) -> pd.DataFrame:
+    """Scores of 400 men and 200 women in two competencies; `dif` in one of them."""
+    rows: dict[tuple[str, str, float, float], int] = {}
+    for group, n in (("male", 400), ("female", 200), ("declined", 50)):
+        skill = rng.normal(gap * (group == "female"), 1.0, n)
+        shift = np.array([dif * (group == "female"), 0.0])
+        noise = rng.normal(0, 0.7, (n, 2))
+        scores = np.clip(np.round(3 + skill[:, None] + shift + noise), 1, 5)
+        mean = np.floor(scores.mean(axis=1) * 2 + 0.5) / 2
+        for place, competency in enumerate(("coding", "design")):
+            for score, matched in zip(scores[:, place], mean, strict=True):
+                key = (competency, group, float(score), float(matched))
+                rows[key] = rows.get(key, 0) + 1
+    return pd.DataFrame(
+        [
+            {
+                "window_id": "year-to-2026Q3", "role_family": "engineering",
+                "round": "onsite", "competency": competency, "rubric_id": "r",
+                "rubric_version": "1", "scale_id": "1-5/5", "attribute": "sex",
+                "group_value": group, "score": score, "matched_mean": matched, "n": n,
+                "is_disclosed": group != "declined",
+            }
+            for (competency, group, score, matched), n in rows.items()
+        ]
+    )  # fmt: skip
+
+
+def gaps_of(folder: Path, counts: pd.DataFrame) -> pd.DataFrame:
+    table = estimated(
+        score_gaps, folder, Policy(), fct_score_counts=counts,
+        fct_ratings=shrout_fleiss(),
+    )  # fmt: skip
+    return table[table["role_family"] == "all"].set_index("competency")
+
+
+def test_a_gap_is_the_difference_in_standard_deviations(tmp_path: Path) -> None:
+    counts = score_counts(np.random.default_rng(4), gap=-0.6, dif=0.0)
+
+    table = gaps_of(tmp_path, counts)
+
+    people = counts.loc[counts.index.repeat(counts["n"])]
+    people = people[people["competency"] == "coding"].groupby("group_value")["score"]
+    mean, variance = people.mean(), people.var()
+    pooled = (399 * variance["male"] + 199 * variance["female"]) / 598
+    d = (mean["female"] - mean["male"]) / np.sqrt(pooled)
+    row = table.loc["coding"]
+    assert row["estimate"] == pytest.approx(d * (1 - 3 / (4 * 598 - 1)), rel=1e-5)
+    assert (row["n"], row["n_reference"], row["n_unknown"]) == (200, 400, 50)
+    assert row["reference_group"] == "male"
+    assert row["ci_high"] < 0
+    assert set(table["dif_class"]) <= {"A", "AA"}
+
+
+def test_a_competency_that_treats_a_group_differently_shows_when_matched(
+    tmp_path: Path,
+) -> None:
+    counts = score_counts(np.random.default_rng(5), gap=0.0, dif=-0.9)
+
+    table = gaps_of(tmp_path, counts)
+
+    assert table.loc["coding", "dif_smd"] < -0.2
+    assert table.loc["coding", "dif_q"] < 0.01
+    assert table.loc["coding", "dif_class"] in {"BB", "CC"}
+
+
+def test_small_groups_keep_their_counts_and_no_gap(tmp_path: Path) -> None:
+    counts = score_counts(np.random.default_rng(6), gap=-0.6, dif=0.0)
+    few = counts[(counts["group_value"] != "female") | (counts["score"] == 5)]
+
+    table = gaps_of(tmp_path, few)
+
+    assert set(table["status"]) == {"insufficient"}
+    assert (table["n"] > 0).all()
+    assert table[["estimate", "p", "dif_smd"]].isna().all(axis=None)
 
 
 def estimated(function: Any, folder: Path, policy: Policy, **tables: Any) -> Any:
@@ -668,6 +745,7 @@ def empty_marts() -> dict[str, pd.DataFrame]:
              "offer_accepted_at": [pd.Timestamp("2026-07-01")],
              "hired_at": [pd.Timestamp("2026-07-01")], "days_to_hire": [0.0]}
         ),
+        "fct_score_counts": score_counts(np.random.default_rng(1), gap=0.0, dif=0.0),
         "fct_openings": pd.DataFrame(
             {"role_family": ["x"], "opened_at": [pd.Timestamp("2026-07-01")],
              "filled_at": [pd.Timestamp("2026-07-01")], "days_open": [1.0]}
