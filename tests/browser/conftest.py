@@ -23,6 +23,9 @@ from orchestration.settings import Home, load_settings
 PHONE_WIDTH = 390
 BINARIES = ("chromium", "chromium-browser")
 
+# What stands in the place of a chart or table whose query still runs.
+WAITING = ".animate-pulse"
+
 # Every value of these columns gets the token and a number: one search finds them all.
 TOKENS = {
     "candidates.full_name": "Zqcandidate",
@@ -188,6 +191,15 @@ class Watched:
         dialog.dismiss()
 
 
+def visit(page: Page, url: str) -> None:
+    """Go to a page and wait until every chart and table has its rows.
+
+    A quiet network says nothing of queries, which run in the browser.
+    """
+    page.goto(url, wait_until="networkidle")
+    page.wait_for_function(f"!document.querySelector({WAITING!r})", timeout=60_000)
+
+
 @dataclass(frozen=True)
 class Site:
     """A served site: where it is, where its files are, and a browser to open it."""
@@ -215,7 +227,7 @@ class Site:
         page = self.browser.new_context(**context).new_page()
         watched = Watched(self.origin)
         watched.watch(page)
-        page.goto(f"{self.origin}/{path}", wait_until="networkidle")
+        visit(page, f"{self.origin}/{path}")
         return page, watched
 
 
@@ -292,7 +304,7 @@ def visits(sites: dict[str, Site]) -> dict[str, list[Visit]]:
             page = context.new_page()
             watched = Watched(site.origin)
             watched.watch(page)
-            page.goto(f"{site.origin}/{path}", wait_until="networkidle")
+            visit(page, f"{site.origin}/{path}")
             headline = page.get_by_test_id("headline").first.inner_text()
             text = page.locator("body").inner_text()
             nameless = page.evaluate(NAMELESS)
