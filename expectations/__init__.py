@@ -34,6 +34,7 @@ GUARDED: dict[str, tuple[str, ...]] = {
         "reports.rpt_rater_reliability",
         "reports.rpt_interviewer_calibration",
         "reports.rpt_interviewer_drift",
+        "reports.rpt_round_signal",
         "reports.rpt_score_gaps",
         "reports.rpt_predictive_validity",
         "reports.rpt_data_quality",

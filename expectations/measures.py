@@ -201,6 +201,11 @@ _REPORT_EXTRA = {
         ", count(*) filter (where abs(estimate) > 10 or se < 0 or mdd < 0)"
         " as n_out_of_bounds"
     ),
+    "reports.rpt_round_signal": (
+        ", count(*) filter (where estimate < -1e-9 or estimate > 1 + 1e-9"
+        " or flip_rate < 0 or flip_rate > 1 or hours_per_candidate < 0)"
+        " as n_out_of_bounds"
+    ),
     "reports.rpt_score_gaps": (
         ", count(*) filter (where abs(estimate) > 10 or p < 0 or p > 1"
         " or expected_impact_ratio < 0) as n_out_of_bounds"

@@ -18,6 +18,7 @@ from orchestration.estimates.reliability import (
     rater_reliability,
     reliability_crosscheck,
 )
+from orchestration.estimates.round_signal import round_signal
 from orchestration.estimates.score_gaps import score_gaps
 from orchestration.estimates.validity import predictive_validity
 
@@ -87,6 +88,12 @@ ESTIMATES = {
         interviewer_drift,
         ("dim_windows", "fct_ratings"),
         "Slope of each interviewer's severity, and severity quarter by quarter.",
+        is_sliced=True,
+    ),
+    "round_signal": Estimate(
+        round_signal,
+        ("dim_windows", "fct_ratings", "fct_scorecards", "fct_stage_outcomes"),
+        "What each round tells for the hours it costs, alone and beside the others.",
         is_sliced=True,
     ),
     "score_gaps": Estimate(

@@ -45,8 +45,8 @@ _MOST_LEVELS = 20
 _SMALLEST_BLOCK = 5
 _MOST_BLOCKS = 200
 
-# Share of the decided applications that advanced from the stage they were rated in.
-ADVANCED_SHARES = """
+# What became of applications in the stage they were rated in.
+JUDGED = """
     with rated as (
         select
             application_id,
@@ -73,6 +73,10 @@ ADVANCED_SHARES = """
             and outcomes.first_entered_at <= rated.rated_at
             and not outcomes.is_skipped
     )
+"""
+# Share of the decided applications that advanced from it.
+ADVANCED_SHARES = f"""
+    {JUDGED}
     select
         case when grouping(role_family) = 1 then 'all' else role_family end
             as role_family,

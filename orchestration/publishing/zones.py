@@ -134,6 +134,16 @@ TABLES = {
              "is_outside_limits", "flag"),
         ),
         PublishedTable(
+            "round_signal",
+            ("role_family", "round"),
+            ("n_multi", "n_all_rounds", "snr", "hours_per_candidate", "info_per_hour",
+             "composite_reliability", "reliability_without",
+             *_with_interval("marginal_reliability", "redundancy_r"),
+             "redundant_with", "decision_consistency",
+             *_with_interval("borderline_share", "flip_rate", "candidate_dropoff"),
+             "verdict"),
+        ),
+        PublishedTable(
             "score_gaps",
             ("role_family", "round", "competency", "rubric_id", "rubric_version",
              "scale_id", "attribute", "group_value", "reference_group"),
@@ -171,8 +181,8 @@ ZONES: Mapping[str, tuple[str, ...]] = {
     ),
     "committee": (
         "rubric_recommendations", "rater_reliability", "interviewer_calibration",
-        "interviewer_drift", "score_gaps", "predictive_validity", "adverse_impact",
-        "data_quality",
+        "interviewer_drift", "round_signal", "score_gaps", "predictive_validity",
+        "adverse_impact", "data_quality",
     ),
 }  # fmt: skip
 # Counts of rows and files, about no group of people.

@@ -191,13 +191,14 @@ class Watched:
         dialog.dismiss()
 
 
-def visit(page: Page, url: str) -> None:
+def visit(page: Page, url: str, *, runs_queries: bool = True) -> None:
     """Go to a page and wait until every chart and table has its rows.
 
     A quiet network says nothing of queries, which run in the browser.
     """
     page.goto(url, wait_until="networkidle")
-    page.wait_for_function(f"!document.querySelector({WAITING!r})", timeout=60_000)
+    if runs_queries:
+        page.wait_for_function(f"!document.querySelector({WAITING!r})", timeout=60_000)
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,8 @@ class Site:
         page = self.browser.new_context(**context).new_page()
         watched = Watched(self.origin)
         watched.watch(page)
-        visit(page, f"{self.origin}/{path}")
+        runs_queries = context.get("java_script_enabled", True)
+        visit(page, f"{self.origin}/{path}", runs_queries=runs_queries)
         return page, watched
 
 

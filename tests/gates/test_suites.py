@@ -141,6 +141,7 @@ REPORT_COLUMNS = {
     "reports.rpt_rater_reliability": ", 0.5 as alpha_ordinal, 0.4 as pct_exact",
     "reports.rpt_interviewer_calibration": ", 0.1 as se",
     "reports.rpt_interviewer_drift": ", 0.1 as se, 0.1 as mdd",
+    "reports.rpt_round_signal": ", 0.1 as flip_rate, 1.5 as hours_per_candidate",
     "reports.rpt_score_gaps": ", 0.2::double as p, 0.7 as expected_impact_ratio",
     "reports.rpt_predictive_validity": "",
 }
@@ -344,6 +345,7 @@ DEFECTS = [
             "reports.rpt_rater_reliability",
             "reports.rpt_interviewer_calibration",
             "reports.rpt_interviewer_drift",
+            "reports.rpt_round_signal",
             "reports.rpt_score_gaps",
             "reports.rpt_predictive_validity",
         )

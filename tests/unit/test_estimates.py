@@ -21,6 +21,7 @@ from orchestration.estimates.reliability import (
     rater_reliability,
     reliability_crosscheck,
 )
+from orchestration.estimates.round_signal import round_signal
 from orchestration.estimates.score_gaps import score_gaps
 from orchestration.estimates.validity import predictive_validity
 from orchestration.settings import Policy
@@ -333,6 +334,69 @@ def test_small_groups_keep_their_counts_and_no_gap(tmp_path: Path) -> None:
     assert set(table["status"]) == {"insufficient"}
     assert (table["n"] > 0).all()
     assert table[["estimate", "p", "dif_smd"]].isna().all(axis=None)
+
+
+def loop(rng: np.random.Generator, *, n: int = 160) -> dict[str, pd.DataFrame]:
+    """Three rounds of two raters: two measure one skill, the third is noise."""
+    ratings, cards = [], []
+    for candidate in range(n):
+        skill = rng.normal(0, 0.8)
+        for step, weight in (("design", 1.0), ("systems", 1.0), ("lunch", 0.0)):
+            for interviewer in rng.choice(12, 2, replace=False):
+                value = 3 + weight * skill + rng.normal(0, 0.5)
+                key = {
+                    "candidate_id": f"c{candidate:03}",
+                    "interviewer_id": f"i{interviewer:02}",
+                    "round": step,
+                }
+                rating = float(np.clip(np.round(value), 1, 5))
+                ratings.append({**key, "competency": step, "rating_value": rating})
+                cards.append(key)
+    scorecards = pd.DataFrame(cards).assign(
+        application_id=lambda frame: frame["candidate_id"],
+        role_family="engineering", minutes=60.0, is_shadow=False,
+        submitted_at=pd.Timestamp("2026-08-03"),
+    )  # fmt: skip
+    outcomes = pd.DataFrame(
+        {
+            "application_id": [f"c{candidate:03}" for candidate in range(n)],
+            "role_family": "engineering", "stage": "onsite", "stage_order": 3.0,
+            "outcome": ["advanced", "rejected", "rejected", "withdrew"] * (n // 4),
+            "first_entered_at": pd.Timestamp("2026-08-01"), "is_skipped": False,
+        }
+    )  # fmt: skip
+    return {
+        "fct_ratings": rating_rows(ratings),
+        "fct_scorecards": scorecards,
+        "fct_stage_outcomes": outcomes,
+    }
+
+
+def test_a_round_of_noise_adds_nothing_and_two_alike_are_told(tmp_path: Path) -> None:
+    table = estimated(
+        round_signal, tmp_path, Policy(), **loop(np.random.default_rng(8))
+    )
+
+    rounds = table[table["role_family"] == "all"].set_index("round")
+    assert rounds.loc["lunch", "ci_high"] < 0.5
+    assert rounds.loc["lunch", "marginal_reliability"] < 0
+    assert rounds.loc["design", "marginal_reliability_ci_low"] > 0
+    assert rounds.loc["design", "redundant_with"] == "systems"
+    assert rounds.loc["design", "redundancy_r"] == pytest.approx(1.0, abs=0.15)
+    assert rounds.loc["lunch", "verdict"] in {"shorten", "drop_candidate"}
+    assert rounds.loc["design", "verdict"] == "keep"
+    assert rounds.loc["design", "hours_per_candidate"] == 2.0
+    assert rounds.loc["design", "candidate_dropoff"] == 0.25
+
+
+def test_a_round_few_took_keeps_its_counts_only(tmp_path: Path) -> None:
+    table = estimated(
+        round_signal, tmp_path, Policy(), **loop(np.random.default_rng(9), n=12)
+    )
+
+    assert set(table["status"]) == {"insufficient"}
+    assert set(table["verdict"]) == {"unknown"}
+    assert (table["n"] == 12).all()
 
 
 def estimated(function: Any, folder: Path, policy: Policy, **tables: Any) -> Any:
@@ -745,6 +809,7 @@ def empty_marts() -> dict[str, pd.DataFrame]:
              "offer_accepted_at": [pd.Timestamp("2026-07-01")],
              "hired_at": [pd.Timestamp("2026-07-01")], "days_to_hire": [0.0]}
         ),
+        "fct_scorecards": loop(np.random.default_rng(1), n=4)["fct_scorecards"],
         "fct_score_counts": score_counts(np.random.default_rng(1), gap=0.0, dif=0.0),
         "fct_openings": pd.DataFrame(
             {"role_family": ["x"], "opened_at": [pd.Timestamp("2026-07-01")],
