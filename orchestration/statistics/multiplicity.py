@@ -1,5 +1,6 @@
-"""Control over many tests: q-values, Simes p-values and families within families."""
+"""Control over many tests: adjusted p-values, Simes, and families within families."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,23 +62,45 @@ def benjamini_hochberg(p: ArrayLike, family: ArrayLike | None = None) -> Floats:
     Benjamini & Hochberg (1995), JRSS B 57(1), 289-300.
     """
     p, family = _tests(p, family)
+    made, codes, size, rank = _ranked(p, family)
     q = np.full(p.shape, np.nan)
-    made = np.flatnonzero(~np.isnan(p))
-    if not made.size:
-        return q
-    order = made[np.lexsort((p[made], family[made]))]
-    codes = family[order]
-    size = np.bincount(codes)
-    first = np.concatenate([[0], np.cumsum(size)[:-1]])
-    rank = np.arange(1, order.size + 1) - first[codes]
-    scaled = np.minimum(p[order] * size[codes] / rank, 1.0)
-    # The running minimum starts anew in each family. It runs over whole ranks, which
-    # families can shift apart without rounding; shifted q-values would lose digits.
-    values, place = np.unique(scaled, return_inverse=True)
-    shifted = place + codes * values.size
-    lowest = np.minimum.accumulate(shifted[::-1])[::-1]
-    q[order] = values[lowest - codes * values.size]
+    q[made] = _accumulated(p[made] * size / rank, codes, _lowest_above)
     return q
+
+
+def holm(p: ArrayLike, family: ArrayLike | None = None) -> Floats:
+    """Return the Holm-adjusted p-value of each test within its family.
+
+    Holds the probability of any false rejection in a family, however its tests depend
+    on each other.
+
+    Parameters
+    ----------
+    p, family
+        As for `benjamini_hochberg`.
+
+    Returns
+    -------
+    ndarray, shape (n_tests,)
+        Smallest family-wise level at which the test would be rejected; NaN where it
+        was not made.
+
+    Raises
+    ------
+    ValueError
+        If a p-value lies outside [0, 1] or a family code is negative.
+
+    References
+    ----------
+    Holm (1979), Scand. J. Statist. 6(2), 65-70.
+    """
+    p, family = _tests(p, family)
+    made, codes, size, rank = _ranked(p, family)
+    adjusted = np.full(p.shape, np.nan)
+    adjusted[made] = _accumulated(
+        p[made] * (size - rank + 1), codes, np.maximum.accumulate
+    )
+    return adjusted
 
 
 def simes(p: ArrayLike, family: ArrayLike | None = None) -> Floats:
@@ -145,6 +168,36 @@ def family_wise(p: ArrayLike, family: ArrayLike, *, level: float = 0.05) -> Fami
     if p.size:
         rejected = selected[family] & (q <= inner)
     return FamilyWise(q, rejected, simes_p, selected, inner)
+
+
+def _ranked(
+    p: Floats, family: Integers
+) -> tuple[Integers, Integers, Integers, Integers]:
+    """Tests made, by family and p-value: their rows, families, family sizes, ranks."""
+    made = np.flatnonzero(~np.isnan(p))
+    made = made[np.lexsort((p[made], family[made]))]
+    codes = family[made]
+    size = np.bincount(codes)
+    first = np.cumsum(size) - size
+    return made, codes, size[codes], np.arange(1, made.size + 1) - first[codes]
+
+
+def _accumulated(
+    scaled: Floats, codes: Integers, accumulate: Callable[[Integers], Integers]
+) -> Floats:
+    """Running extremes, at most 1, that start anew in each family.
+
+    They run over whole ranks, which families can shift apart without rounding; shifted
+    p-values would lose digits.
+    """
+    values, place = np.unique(np.minimum(scaled, 1.0), return_inverse=True)
+    shift = codes * values.size
+    return values[accumulate(place + shift) - shift]
+
+
+def _lowest_above(places: Integers) -> Integers:
+    """Running minimum from the end."""
+    return np.minimum.accumulate(places[::-1])[::-1]
 
 
 def _smallest(q: Floats, family: Integers) -> Floats:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from scipy.special import betaincinv, ndtri
 
 Floats = NDArray[np.float64]
 
@@ -54,6 +54,47 @@ def wilson(passed: ArrayLike, entered: ArrayLike, *, level: float = 0.95) -> Pro
     low = np.where(rate == 0, 0.0, centre - half)
     high = np.where(rate == 1, 1.0, centre + half)
     return Proportion(rate, low, high)
+
+
+def clopper_pearson(
+    passed: ArrayLike, entered: ArrayLike, *, level: float = 0.95
+) -> Proportion:
+    """Return each pass rate with its exact Clopper–Pearson interval.
+
+    It covers at least `level` whatever the rate, so it is wider than Wilson's.
+
+    Parameters
+    ----------
+    passed, entered, level
+        As for `wilson`.
+
+    Returns
+    -------
+    Proportion
+        Shares in [0, 1]; NaN where nobody entered or a count is missing (NaN).
+        The bounds are exactly 0 and 1 where nobody and where everybody passed.
+
+    Raises
+    ------
+    ValueError
+        If a count is negative or more passed than entered.
+
+    References
+    ----------
+    Clopper & Pearson (1934), Biometrika 26(4), 404-413.
+    """
+    passed, entered = _counts("passed", passed, "entered", entered)
+    tail = 0.5 - level / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = passed / entered
+    failed = entered - passed
+    low = np.where(passed > 0, betaincinv(passed, failed + 1, tail), 0.0)
+    high = np.where(failed > 0, betaincinv(passed + 1, failed, 1 - tail), 1.0)
+    return Proportion(
+        rate,
+        np.where(np.isnan(rate), np.nan, low),
+        np.where(np.isnan(rate), np.nan, high),
+    )
 
 
 def newcombe_difference(

@@ -9,6 +9,7 @@ from scipy.stats import false_discovery_control
 from orchestration.statistics.multiplicity import (
     benjamini_hochberg,
     family_wise,
+    holm,
     simes,
 )
 
@@ -44,14 +45,68 @@ def test_families_do_not_touch_each_other(tests):
         np.testing.assert_allclose(q[own], false_discovery_control(p[own]), rtol=1e-12)
 
 
-@given(p_values)
-def test_missing_p_values_change_nothing_for_the_others(p):
+@pytest.mark.parametrize("adjust", [benjamini_hochberg, holm])
+@given(p=p_values)
+def test_missing_p_values_change_nothing_for_the_others(adjust, p):
     with_gaps = np.ravel([[value, np.nan] for value in p])
 
-    q = benjamini_hochberg(with_gaps)
+    adjusted = adjust(with_gaps)
 
-    np.testing.assert_array_equal(q[::2], benjamini_hochberg(p))
-    assert np.isnan(q[1::2]).all()
+    np.testing.assert_array_equal(adjusted[::2], adjust(p))
+    assert np.isnan(adjusted[1::2]).all()
+
+
+def test_holm_rejects_three_of_the_published_example():
+    """As Bonferroni does there; p.adjust(p, "holm") of R gives the values."""
+    adjusted = holm(PUBLISHED)
+
+    np.testing.assert_allclose(
+        adjusted,
+        [0.0015, 0.0056, 0.0247, 0.1140, 0.2211, 0.2780, 0.2780, 0.2780, 0.3213]
+        + [1] * 6,
+    )
+    assert (adjusted <= 0.05).sum() == 3
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 4)), min_size=1))
+def test_holm_rejects_step_by_step_in_each_family(tests):
+    """The level at which each test falls when the smallest p-values go first."""
+    p = np.array([value for value, _ in tests])
+    family = np.array([code for _, code in tests])
+
+    adjusted = holm(p, family)
+
+    for code in np.unique(family):
+        own = family == code
+        level, steps = 0.0, []
+        for left, value in zip(range(own.sum(), 0, -1), np.sort(p[own]), strict=True):
+            level = min(max(level, left * value), 1.0)
+            steps.append(level)
+        np.testing.assert_array_equal(np.sort(adjusted[own]), steps)
+
+
+@given(p_values)
+def test_holm_lies_between_the_q_value_and_bonferroni(p):
+    adjusted = holm(p)
+
+    assert (adjusted >= benjamini_hochberg(p) * (1 - 1e-12)).all()
+    assert (adjusted <= np.minimum(np.array(p) * len(p), 1)).all()
+
+
+def test_holm_of_one_test_is_its_p_and_of_none_is_empty():
+    np.testing.assert_array_equal(holm([0.04, 0.3], [0, 1]), [0.04, 0.3])
+    assert holm([]).shape == (0,)
+    assert np.isnan(holm([np.nan])).all()
+
+
+@given(p_values, st.randoms(use_true_random=False))
+def test_holm_does_not_depend_on_the_order_of_tests(p, random):
+    order = list(range(len(p)))
+    random.shuffle(order)
+
+    shuffled = holm(np.array(p)[order])
+
+    np.testing.assert_array_equal(shuffled, holm(p)[order])
 
 
 @given(p_values)

@@ -1,4 +1,4 @@
-"""Wilson and Newcombe intervals."""
+"""Wilson, Clopper–Pearson and Newcombe intervals."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
-from orchestration.statistics.proportions import newcombe_difference, wilson
+from orchestration.statistics.proportions import (
+    clopper_pearson,
+    newcombe_difference,
+    wilson,
+)
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 
@@ -44,7 +49,24 @@ def test_difference_gives_the_intervals_of_newcombe_1998(first, second, low, hig
     assert interval.high == pytest.approx(high, abs=5e-5)
 
 
-def test_intervals_equal_the_reference_to_nine_digits():
+@pytest.mark.parametrize(
+    ("passed", "entered", "low", "high"),
+    [
+        (81, 263, 0.2527, 0.3676),
+        (15, 148, 0.0578, 0.1617),
+        (0, 20, 0.0, 0.1684),
+        (1, 29, 0.0009, 0.1776),
+    ],
+)
+def test_exact_intervals_are_those_of_newcombe_1998(passed, entered, low, high):
+    """Statistics in Medicine 17, 857-872, table I, method 5."""
+    interval = clopper_pearson(passed, entered)
+
+    assert interval.low == pytest.approx(low, abs=5e-5)
+    assert interval.high == pytest.approx(high, abs=5e-5)
+
+
+def test_every_interval_equals_the_reference_to_nine_digits():
     file = REFERENCE / "47_wilson_newcombe" / "expected.json"
     if not file.exists():
         pytest.skip(f"{file} is not there")
@@ -63,7 +85,8 @@ def test_intervals_equal_the_reference_to_nine_digits():
         got[f"{name}_lower"] = float(interval.low)
         got[f"{name}_upper"] = float(interval.high)
 
-    del expected["clopper_pearson_0_20_upper"]
+    got["clopper_pearson_0_20_upper"] = float(clopper_pearson(0, 20).high)
+
     assert got == pytest.approx(expected, abs=1e-9)
 
 
@@ -77,6 +100,33 @@ def test_wilson_lies_in_the_unit_interval_and_holds_the_rate(sample):
     interval = wilson(*sample)
 
     assert 0 <= interval.low <= interval.estimate <= interval.high <= 1
+
+
+@given(counts)
+def test_exact_bounds_leave_the_tail_on_each_side(sample):
+    """At the bounds the counts seen, or more extreme ones, have 2.5 %."""
+    passed, entered = sample
+
+    interval = clopper_pearson(passed, entered)
+
+    if passed > 0:
+        above = binom.sf(passed - 1, entered, interval.low)
+        assert above == pytest.approx(0.025, rel=1e-6)
+    if passed < entered:
+        below = binom.cdf(passed, entered, interval.high)
+        assert below == pytest.approx(0.025, rel=1e-6)
+    assert interval.low <= interval.estimate <= interval.high
+
+
+@given(counts)
+def test_exact_interval_mirrors_when_passing_and_failing_swap(sample):
+    passed, entered = sample
+
+    interval = clopper_pearson(passed, entered)
+
+    mirrored = clopper_pearson(entered - passed, entered)
+    assert interval.low == pytest.approx(1 - mirrored.high)
+    assert interval.high == pytest.approx(1 - mirrored.low)
 
 
 @given(counts)
@@ -98,22 +148,25 @@ def test_difference_changes_sign_when_the_sides_swap(one, two):
     assert forth.low <= forth.estimate <= forth.high
 
 
-def test_bounds_are_exact_where_nobody_or_everybody_passed():
-    interval = wilson([0, 7], [7, 7])
+@pytest.mark.parametrize("interval_of", [wilson, clopper_pearson])
+def test_bounds_are_exact_where_nobody_or_everybody_passed(interval_of):
+    interval = interval_of([0, 7], [7, 7])
 
     assert interval.low[0] == 0.0
     assert interval.high[1] == 1.0
 
 
-def test_nobody_entered_and_missing_counts_are_not_estimable():
-    interval = wilson([0, np.nan], [0, 5])
+@pytest.mark.parametrize("interval_of", [wilson, clopper_pearson])
+def test_nobody_entered_and_missing_counts_are_not_estimable(interval_of):
+    interval = interval_of([0, np.nan], [0, 5])
 
     assert np.isnan([interval.estimate, interval.low, interval.high]).all()
 
 
-def test_counts_of_any_shape_keep_it():
-    assert wilson(np.ones((2, 3)), 4).low.shape == (2, 3)
-    assert wilson([], []).low.shape == (0,)
+@pytest.mark.parametrize("interval_of", [wilson, clopper_pearson])
+def test_counts_of_any_shape_keep_it(interval_of):
+    assert interval_of(np.ones((2, 3)), 4).low.shape == (2, 3)
+    assert interval_of([], []).low.shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +176,7 @@ def test_counts_of_any_shape_keep_it():
         (6, 5, "passed must not exceed entered, got 6 of 5"),
     ],
 )
-def test_impossible_counts_are_named(passed, entered, message):
+@pytest.mark.parametrize("interval_of", [wilson, clopper_pearson])
+def test_impossible_counts_are_named(interval_of, passed, entered, message):
     with pytest.raises(ValueError, match=message):
-        wilson(passed, entered)
+        interval_of(passed, entered)
