@@ -6,7 +6,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from orchestration.estimates.frames import arrow_table, group_codes
+from orchestration.estimates.frames import Z95, arrow_table, group_codes
 from orchestration.settings import Policy
 from orchestration.statistics.durations import survival_quantiles
 from orchestration.statistics.flow import backlog_growth
@@ -15,7 +15,6 @@ from orchestration.warehouse import Warehouse
 
 Floats = NDArray[np.float64]
 KEYS = ["window_id", "role_family", "stage"]
-_Z95 = float(norm.ppf(0.975))
 _WEEK_DAYS = 7.0
 
 _WINDOWS = """
@@ -238,7 +237,7 @@ def _above_reference(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     high = estimate + np.hypot(frame["high"] - frame["median"], before_down)
     few = (frame["n"] < policy.show_minimum_entered) | estimate.isna()
     crosses = (low <= 0) & ~(high < 0)
-    below = (estimate - low) / _Z95
+    below = (estimate - low) / Z95
     p = norm.sf(estimate / below.where(below > 0))
     shown = ~few
     return frame.assign(

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
+from orchestration.estimates.frames import Z95
 from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
 from orchestration.estimates.slices import NOTHING_KEPT, Slices
 from orchestration.settings import Policy
@@ -27,7 +28,6 @@ _POINTS = 4.0
 _COMPRESSED = 0.7
 _NOISY = 1.5
 _HALO = 0.15
-_Z95 = float(norm.ppf(0.975))
 
 SCHEMA = pa.schema(
     [
@@ -217,8 +217,8 @@ def _slice(
         z=z,
         p=p,
         estimate=model.shrunk,
-        ci_low=model.shrunk - _Z95 * model.shrunk_sd,
-        ci_high=model.shrunk + _Z95 * model.shrunk_sd,
+        ci_low=model.shrunk - Z95 * model.shrunk_sd,
+        ci_high=model.shrunk + Z95 * model.shrunk_sd,
         ci_method="posterior of the mixed model",
     )
     return _with_status(frame, model.var_interviewer, policy)

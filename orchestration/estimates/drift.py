@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from orchestration.estimates.calibration import Cards, cards_of
-from orchestration.estimates.frames import arrow_table
+from orchestration.estimates.frames import Z95, arrow_table
 from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
 from orchestration.estimates.slices import NOTHING_KEPT, Slices, stream
 from orchestration.settings import Policy
@@ -28,7 +27,6 @@ from orchestration.warehouse import Warehouse
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_Z95 = float(norm.ppf(0.975))
 # A change point is named where a series without one would show it in a twentieth.
 _CHANGE_LEVEL = 0.05
 # A quarter with fewer cards is too rough a point to be shown.
@@ -131,7 +129,7 @@ def _trend(
     change = (slopes.slope - slopes.common) * slopes.span
     flags = drift_flags(q, change, slopes.n_quarters, level=policy.false_discovery_rate)
     shown = flags.is_shown & ~np.isnan(slopes.slope)
-    half = _Z95 * slopes.shrunk_sd
+    half = Z95 * slopes.shrunk_sd
     frame = pd.DataFrame(
         {
             "window_id": whole.id,
@@ -200,7 +198,7 @@ def _quarters(
     ]
     who, when = np.nonzero(found.n_cards)
     at = (who, when)
-    half = _Z95 * found.se[at]
+    half = Z95 * found.se[at]
     frame = pd.DataFrame(
         {
             "window_id": ids[when],

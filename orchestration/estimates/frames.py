@@ -6,6 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.stats import norm
+
+# Half the width of a 95 % interval in standard errors.
+Z95 = float(norm.ppf(0.975))
 
 
 def group_codes(

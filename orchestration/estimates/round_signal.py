@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestration.estimates.calibration import Cards, cards_of
-from orchestration.estimates.frames import arrow_table
+from orchestration.estimates.frames import Z95, arrow_table
 from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
 from orchestration.estimates.reliability import JUDGED
 from orchestration.estimates.slices import NOTHING_KEPT, Slices
@@ -42,8 +42,6 @@ from orchestration.warehouse import Warehouse
 Floats = NDArray[np.float64]
 
 _KEYS = ["role_family", "round"]
-# Half the width of a 95 % interval in standard errors.
-_Z95 = 1.959964
 # Raters that may be added before a round is given up.
 _MORE_RATERS = 2
 
@@ -276,7 +274,7 @@ def _together(
     covariance = np.cov(scores, rowvar=False)
     reliability = np.array([single[name]["estimate"] for name in names])
     se = np.array(
-        [(single[m]["ci_high"] - single[m]["ci_low"]) / (2 * _Z95) for m in names]
+        [(single[m]["ci_high"] - single[m]["ci_low"]) / (2 * Z95) for m in names]
     )
     added = marginal_reliability(covariance, reliability, n, reliability_se=se)
     alike, partner = _most_alike(covariance, reliability, se, n)
