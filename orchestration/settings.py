@@ -13,7 +13,14 @@ from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 MAX_YAML_BYTES = 1_000_000
 DEFAULT_HOME = "var"
@@ -148,6 +155,72 @@ class Home:
         return self.root / "policy.yaml"
 
 
+ConnectorKind = Literal["greenhouse", "greenhouse_archive", "lever", "ashby",
+                        "fivetran_greenhouse", "fivetran_lever", "reviews"]  # fmt: skip
+_WORDS = {"definitely_not": 1.0, "no": 2.0, "mixed": 3.0, "yes": 4.0, "strong_yes": 5.0}
+_ONE_TO_FOUR = {"1": 1.0, "2": 2.0, "3": 3.0, "4": 4.0}
+# How each service spells the rating of a competency. Overall ratings have other levels.
+NATIVE_SCALES: dict[str, dict[str, float]] = {
+    "greenhouse": _WORDS,
+    "greenhouse_archive": _WORDS,
+    "fivetran_greenhouse": _WORDS,
+    "lever": _ONE_TO_FOUR,
+    "fivetran_lever": _ONE_TO_FOUR,
+    "ashby": _ONE_TO_FOUR,
+}
+
+
+class ConnectorConfig(BaseModel):
+    """Where a source's data come from, where it is no folder that someone fills."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: ConnectorKind = Field(description="The service or the form of the data.")
+    base_url: str | None = Field(None, description="Address; default the service's.")
+    token_url: str | None = Field(None, description="Token service; as above.")
+    credentials: dict[str, str] = Field(
+        default_factory=dict,
+        description="Name of each secret to `env:NAME` or `file:PATH`, never itself.",
+    )
+    subject: str | None = Field(
+        None,
+        description="Greenhouse: id of the Site Admin in whose name lists are read.",
+    )
+    location: str | None = Field(
+        None,
+        description="Archives, Fivetran, reviews: folder, DuckDB file or Postgres URL.",
+    )
+    database_schema: str | None = Field(
+        None, description="Fivetran: schema of the database that holds the tables."
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="Reviews: column of the export to that here."
+    )
+    demographics: bool = Field(
+        True, description="Whether self-identification is read at all."
+    )
+    lookback_minutes: int = Field(
+        60,
+        ge=0,
+        description="How far an incremental sync reaches back behind the last.",
+    )
+    full_every_days: Days = Field(
+        7, description="Days after which a sync reads everything, to see deletions."
+    )
+
+    @field_validator("credentials")
+    @classmethod
+    def _referred_to(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, reference in value.items():
+            if not reference.startswith(("env:", "file:")):
+                # The value is not repeated: it may be the secret itself.
+                raise ValueError(
+                    f"{name}: write `env:NAME` or `file:PATH`; a secret does not belong"
+                    " into a settings file"
+                )
+        return value
+
+
 class SourceConfig(BaseModel):
     """How one source (a folder of the inbox) writes its data."""
 
@@ -181,6 +254,16 @@ class SourceConfig(BaseModel):
     role_family: str | None = Field(
         None, description="Role family of applications without a job."
     )
+    role_families: dict[str, str] = Field(
+        default_factory=dict, description="Native department to role family."
+    )
+    stage_groups: dict[str, str] = Field(
+        default_factory=dict,
+        description="Connectors: stage to applied, screen, interview, offer or hired.",
+    )
+    connector: ConnectorConfig | None = Field(
+        None, description="The service that fills this source, if there is one."
+    )
     may_be_empty: tuple[str, ...] = Field(
         (), description="Entities whose files may hold a header only."
     )
@@ -195,6 +278,21 @@ class SourceConfig(BaseModel):
                 f"unknown time zone {value!r}; use an IANA name such as Europe/Berlin"
             ) from None
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _native_scale(cls, values: Any) -> Any:
+        """A service's own scale, where none is declared."""
+        if not isinstance(values, dict) or values.get("scale"):
+            return values
+        connector = values.get("connector")
+        kind = connector.get("kind") if isinstance(connector, dict) else None
+        native = NATIVE_SCALES.get(kind) if isinstance(kind, str) else None
+        return {**values, "scale": native} if native else values
+
+    def reading(self) -> dict[str, Any]:
+        """Return what changes how a file is read: all but where it comes from."""
+        return self.model_dump(mode="json", exclude={"connector"})
 
     @field_validator("encoding")
     @classmethod
@@ -212,6 +310,10 @@ class Sources(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sources: dict[str, SourceConfig] = Field(default_factory=dict)
+
+    def reading(self) -> dict[str, Any]:
+        """Return what changes how files are read, by source."""
+        return {name: config.reading() for name, config in self.sources.items()}
 
     def of(self, source: str) -> SourceConfig:
         """Return the configuration of a source; the defaults where it has none."""

@@ -284,7 +284,7 @@ def _raw_file(bench: _Bench, landed: Landed) -> RawFile:
     file = landed.arrived
     reading = json.dumps(
         [
-            bench.sources.of(file.source).model_dump(), bench.known, file.name,
+            bench.sources.of(file.source).reading(), bench.known, file.name,
             PARSER_VERSION, derived(bench.key, "cache"),
         ],
         sort_keys=True, default=str,

@@ -301,7 +301,7 @@ def _expression(
         value, code = _boolean(text), "bad_boolean"
     elif column.values:
         value = f"lower({text})"
-    elif column.name in ("stage", "round", "competency"):
+    elif column.name in _MAPPINGS:
         value = _mapped(text, getattr(config, _MAPPINGS[column.name]))
     if code:
         checks.append((f"{text} is not null and {value} is null", code))
@@ -336,7 +336,8 @@ _SQL_TYPES = {
     "boolean": "boolean",
     **dict.fromkeys(("id", "person", "text", "pii", "free_text"), "varchar"),
 }
-_MAPPINGS = {"stage": "stages", "round": "rounds", "competency": "competencies"}
+_MAPPINGS = {"stage": "stages", "round": "rounds", "competency": "competencies",
+             "role_family": "role_families"}  # fmt: skip
 
 
 def _timestamp(text: str, config: SourceConfig) -> str:

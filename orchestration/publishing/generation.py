@@ -279,7 +279,7 @@ def plan_generation(
     )
     config_hash = _hash(
         settings.policy.model_dump(mode="json"),
-        settings.sources.model_dump(mode="json"),
+        settings.sources.reading(),
         [sha256(path) for path in sorted(home.design.rglob("*.yaml"))],
     )
     inputs = _hash(files, config_hash, chosen.isoformat(), code_version())

@@ -1,0 +1,1 @@
+"""Vendors' services on loopback, with the behaviours that their clients must stand."""
