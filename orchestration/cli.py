@@ -55,6 +55,8 @@ app = typer.Typer(
 )
 policy_app = typer.Typer(help="The policy: every setting and where it comes from.")
 app.add_typer(policy_app, name="policy")
+sources_app = typer.Typer(help="The services that fill the inbox.")
+app.add_typer(sources_app, name="sources")
 out = Console(highlight=False, soft_wrap=True)
 # Without a terminal rich assumes 80 columns and breaks lines that a log keeps whole.
 err = Console(
@@ -101,12 +103,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For a machine to read.
 def _plain_errors() -> Iterator[None]:
     """Turn what a person can mend into a message and an exit code."""
     from orchestration.dbt_runner import DbtError
+    from orchestration.sources import SourceError
 
     try:
         yield
     except HomeHeldError as error:
         _stop(error, Exit.HELD)
-    except (SettingsError, GenerationError) as error:
+    except (SettingsError, GenerationError, SourceError) as error:
         _stop(error, Exit.REFUSED)
     except DbtError as error:
         _stop(error, Exit.FAILED)
@@ -173,6 +176,74 @@ def check(home: HomeOption = None, as_json: JsonOption = False) -> None:
         report = check_inbox(settings.home, settings.sources)
         _say(report.to_json(), as_json, _plain(report.to_text()))
         if report.problems:
+            raise typer.Exit(Exit.REFUSED)
+
+
+@app.command()
+def sync(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Sources; default all that declare a connector."),
+    ] = None,
+    home: HomeOption = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read everything, not only what changed.")
+    ] = False,
+    accept_deletions: Annotated[
+        bool,
+        typer.Option(
+            "--accept-deletions", help="Records that are gone were deleted there."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the inbox up to date with the services that sources.yaml names."""
+    from orchestration.sources import SourceError
+    from orchestration.sources.connector import sync_all
+
+    with _plain_errors():
+        settings = load_settings(home)
+        with hold(settings.home, run_id=f"sync-{uuid.uuid4().hex[:8]}"):
+            reports, failures = sync_all(
+                settings, names or (), full=full, accept_deletions=accept_deletions
+            )
+        text = "\n".join(report.to_text() for report in reports)
+        _say([report.to_json() for report in reports], as_json, _plain(text))
+        if failures:
+            raise SourceError("\n".join(failures))
+
+
+@sources_app.command("check")
+def sources_check(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Sources; default all that declare a connector."),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what the credentials of each source can and cannot see; change nothing."""
+    from orchestration.sources.connector import check_all
+
+    with _plain_errors():
+        found = check_all(load_settings(home), names or ())
+        if as_json:
+            plain = {n: [row.__dict__ for row in seen] for n, seen in found.items()}
+            _say(plain, True, "")
+        else:
+            colours = {"ok": "green", "warning": "yellow", "fault": "red"}
+            for name, rows in found.items():
+                out.print(f"[bold]{_plain(name)}[/bold]")
+                width = max([24, *(len(row.resource) + 2 for row in rows)])
+                for row in rows:
+                    colour = colours[row.level]
+                    out.print(
+                        f"  [{colour}]{row.level:<8}[/{colour}]"
+                        f"{_plain(row.resource):<{width}}{_plain(row.found)}"
+                    )
+                    if row.cure:
+                        out.print(f"{'':{width + 10}}→ {_plain(row.cure)}")
+        if any(row.level == "fault" for rows in found.values() for row in rows):
             raise typer.Exit(Exit.REFUSED)
 
 

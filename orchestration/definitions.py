@@ -2,7 +2,13 @@
 
 import dagster as dg
 
-from orchestration.defs.automation import JOBS, SCHEDULES, SENSORS, frozen_quarter
+from orchestration.defs.automation import (
+    ASSET_JOBS,
+    SCHEDULES,
+    SENSORS,
+    frozen_quarter,
+    sync_job,
+)
 from orchestration.defs.dbt import DBT_SETS
 from orchestration.defs.gates import GATES
 from orchestration.defs.publish import SITES, current, published
@@ -23,7 +29,7 @@ defs = dg.Definitions(
         frozen_quarter,
     ],
     asset_checks=GATES,
-    jobs=JOBS,
+    jobs=[*ASSET_JOBS, sync_job],
     schedules=SCHEDULES,
     sensors=SENSORS,
     resources={"calibrant": CalibrantResource()},

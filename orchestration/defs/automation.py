@@ -7,9 +7,14 @@ from datetime import timedelta
 import dagster as dg
 
 from orchestration.defs.resources import OWNERS, CalibrantResource
-from orchestration.publishing.generation import GenerationError, current_generation
+from orchestration.publishing.generation import (
+    GenerationError,
+    current_generation,
+    hold,
+)
 from orchestration.publishing.quarters import freeze_quarter
 from orchestration.settings import Policy
+from orchestration.sources.connector import connected, sync_all
 
 # Quarters of the calendar year; a fiscal year that starts elsewhere shifts them.
 QUARTERS = dg.TimeWindowPartitionsDefinition(
@@ -66,6 +71,53 @@ FREEZE = dg.define_asset_job(
     description="Freezes the published figures of one closed quarter.",
     executor_def=dg.in_process_executor,
 )
+
+
+@dg.op(
+    description="Brings the inbox up to date with the services that sources.yaml names."
+)
+def sync_sources(context: dg.OpExecutionContext, calibrant: CalibrantResource) -> None:
+    """Sync every source with a connector; one that fails does not stop the others."""
+    settings = calibrant.settings()
+    if not connected(settings):
+        context.log.info("No source of sources.yaml declares a connector.")
+        return
+    with hold(settings.home, run_id=context.run_id):
+        reports, failures = sync_all(settings)
+    context.add_output_metadata(
+        {
+            report.source: dg.MetadataValue.md(
+                f"{len(report.files)} files changed, {report.n_requests} requests"
+                + "".join(f"\n- {note}" for note in report.notes)
+            )
+            for report in reports
+        }
+    )
+    if failures:
+        raise dg.Failure(description="\n".join(failures), allow_retries=False)
+
+
+@dg.job(
+    name="sync",
+    description="Reads what changed at the services into the inbox.",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": "14400"},
+)
+def sync_job() -> None:
+    """One step: every source with a connector."""
+    sync_sources()
+
+
+@dg.schedule(
+    job=sync_job,
+    # An hour before the nightly run.
+    cron_schedule="0 3 * * *",
+    execution_timezone="UTC",
+    description="Every night at 03:00 UTC; nothing happens without a connector.",
+)
+def nightly_sync(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for one sync per night."""
+    return dg.RunRequest(run_key=f"sync-{context.scheduled_execution_time.date()}")
 
 
 @dg.schedule(
@@ -146,6 +198,6 @@ def failed_run(
     )
 
 
-JOBS = [MAIN, FREEZE]
-SCHEDULES = [daily, quarterly]
+ASSET_JOBS = [MAIN, FREEZE]
+SCHEDULES = [nightly_sync, daily, quarterly]
 SENSORS = [inbox, failed_run]

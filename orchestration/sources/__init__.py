@@ -15,6 +15,10 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 
+class SourceError(Exception):
+    """A source that cannot be read: what, where, why, and what to do."""
+
+
 class Source(Protocol):
     """Something that delivers entities of the landing contract."""
 

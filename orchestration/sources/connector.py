@@ -9,7 +9,7 @@ import datetime as dt
 import importlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from orchestration.landing.contract import ENTITIES
 from orchestration.settings import ConnectorConfig, Home, Settings, SourceConfig
-from orchestration.sources.http import SourceError
+from orchestration.sources import SourceError
 from orchestration.sources.mirror import Mirror
 
 SQL = Path(__file__).with_name("sql")
@@ -99,6 +99,20 @@ class SyncReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain values."""
         return {**self.__dict__, "files": [str(file) for file in self.files]}
+
+    def to_text(self) -> str:
+        """Return the report for a person."""
+        kind = "full" if self.is_full else "incremental"
+        lines = [
+            f"{self.source}: {kind} sync, {self.n_requests:,} requests"
+            f" ({self.n_repeated:,} repeated) in {self.seconds:.0f} s;"
+            f" {len(self.files)} files changed"
+        ]
+        lines += [
+            f"  {name:<24}{n:>10,} rows" for name, n in self.entities.items() if n
+        ]
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join(lines)
 
 
 class Connector:
@@ -296,6 +310,67 @@ def sync(
     report.files = _write(settings.home.inbox / name, tables, report)
     report.seconds = time.perf_counter() - started
     return report
+
+
+def sync_all(
+    settings: Settings,
+    names: Sequence[str] = (),
+    *,
+    full: bool = False,
+    accept_deletions: bool = False,
+) -> tuple[list[SyncReport], list[str]]:
+    """Sync sources, one after the other; return reports and what failed.
+
+    One service that cannot be read does not keep the others from being read.
+
+    Raises
+    ------
+    SourceError
+        If no source declares a connector, or one that is named does not.
+    """
+    reports, failures = [], []
+    for name in _chosen(settings, names):
+        try:
+            reports.append(
+                sync(settings, name, full=full, accept_deletions=accept_deletions)
+            )
+        except SourceError as error:
+            failures.append(str(error))
+    return reports, failures
+
+
+def check_all(settings: Settings, names: Sequence[str] = ()) -> dict[str, list[Access]]:
+    """Return what the credentials of each source can see.
+
+    Raises
+    ------
+    SourceError
+        As `sync_all`.
+    """
+    found: dict[str, list[Access]] = {}
+    for name in _chosen(settings, names):
+        try:
+            found[name] = connector(name, settings.sources.of(name)).check()
+        except SourceError as error:
+            found[name] = [Access("connection", "fault", str(error))]
+    return found
+
+
+def _chosen(settings: Settings, names: Sequence[str]) -> list[str]:
+    """The sources to read."""
+    known = connected(settings)
+    for name in names:
+        if name not in known:
+            raise SourceError(
+                f"{name}: sources.yaml declares no connector for it; it has"
+                f" {', '.join(known) or 'none'}"
+            )
+    if not known:
+        raise SourceError(
+            f"{settings.home.sources_file}: no source declares a connector; see"
+            " docs/connectors.md"
+        )
+    return list(names) or known
 
 
 def mirror_path(home: Home, name: str) -> Path:

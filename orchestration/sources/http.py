@@ -26,15 +26,24 @@ from tenacity import (
     stop_after_attempt,
 )
 
+from orchestration.sources import SourceError
+
+__all__ = [
+    "Answer",
+    "Auth",
+    "Client",
+    "ClientCredentials",
+    "KeyAuth",
+    "RefusedError",
+    "SourceError",
+    "secret",
+]
+
 ATTEMPTS = 8
 # A longer wait than this is a person's business, not a program's.
 LONGEST_WAIT = 900.0
 LONGEST_BODY = 256 << 20
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-class SourceError(Exception):
-    """A source that cannot be read: what, where, why, and what to do."""
 
 
 class RefusedError(SourceError):
