@@ -21,6 +21,7 @@ GUARDED: dict[str, tuple[str, ...]] = {
         "marts.fct_scorecards",
         "marts.fct_ratings",
         "marts.fct_offers",
+        "marts.fct_hires",
         "marts.fct_selection_counts",
         "marts.fct_performance_reviews",
         "intermediate.int_row_counts",

@@ -132,6 +132,32 @@ _MARTS = {
         from marts.fct_selection_counts
         where stage = 'overall'
     """,
+    # Of the hires that are three months old, those whom the HRIS knows. Fewer than ten
+    # tell nothing; where no employees were delivered, none can be missing.
+    "marts.fct_hires": """
+        with known as (
+            select distinct application_id from marts.fct_hires
+        ),
+        hired as (
+            select known.application_id
+            from marts.fct_applications as applications
+            left join known
+                on applications.application_id = known.application_id
+            where
+                applications.terminal_kind = 'hired'
+                and applications.terminal_at < (
+                    select max(terminal_at) from marts.fct_applications
+                ) - to_days(90)
+                and (select count(*) from staging.stg_employees) > 0
+        )
+        select
+            (select count(*) from marts.fct_hires) as n_rows,
+            case
+                when count(*) < 10 then 1.0
+                else count(application_id) * 1.0 / count(*)
+            end as joined_rate
+        from hired
+    """,
     "marts.fct_performance_reviews": """
         select
             count(*) as n_rows,
@@ -183,7 +209,9 @@ _REPORT_EXTRA = {
         ", count(*) filter (where estimate < 0) as n_out_of_bounds"
     ),
     "reports.rpt_bottlenecks": (
-        ", count(*) filter (where avg_wip < 0 or arrival_rate < 0) as n_out_of_bounds"
+        ", count(*) filter (where avg_wip < 0 or arrival_rate < 0"
+        " or interviewer_hours_demand < 0 or interviewer_hours_capacity < 0)"
+        " as n_out_of_bounds"
     ),
     "reports.rpt_adverse_impact": (
         ", count(*) filter (where estimate < 0 or selection_rate < 0"
@@ -195,7 +223,8 @@ _REPORT_EXTRA = {
         " as n_out_of_bounds"
     ),
     "reports.rpt_interviewer_calibration": (
-        ", count(*) filter (where abs(estimate) > 10 or se < 0) as n_out_of_bounds"
+        ", count(*) filter (where abs(estimate) > 10 or se < 0 or outfit < 0"
+        " or outfit_critical < 0) as n_out_of_bounds"
     ),
     "reports.rpt_interviewer_drift": (
         ", count(*) filter (where abs(estimate) > 10 or se < 0 or mdd < 0)"
@@ -211,7 +240,9 @@ _REPORT_EXTRA = {
         " or expected_impact_ratio < 0) as n_out_of_bounds"
     ),
     "reports.rpt_predictive_validity": (
-        ", count(*) filter (where abs(estimate) > 1) as n_out_of_bounds"
+        ", count(*) filter (where abs(estimate) > 1 or unique_r2 < 0"
+        " or unique_r2 > 1 + 1e-9 or delta_r2_p < 0 or delta_r2_p > 1)"
+        " as n_out_of_bounds"
     ),
 }
 

@@ -17,7 +17,12 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from expectations.suites import OPTIONAL, suite_of
 
-THRESHOLDS = ("maximum_shrinkage", "maximum_quarantine_rate", "maximum_unmapped_rate")
+THRESHOLDS = (
+    "maximum_shrinkage",
+    "maximum_quarantine_rate",
+    "maximum_unmapped_rate",
+    "minimum_join_rate",
+)
 
 
 @dataclass(frozen=True)

@@ -251,6 +251,18 @@ def marts_fct_selection_counts() -> gx.ExpectationSuite:
     )  # fmt: skip
 
 
+def marts_fct_hires() -> gx.ExpectationSuite:
+    """Employees joined to applications: enough of them."""
+    return _suite(
+        "marts.fct_hires",
+        _between(
+            "joined_rate", _parameter("minimum_join_rate"), None,
+            "Most of those hired are known to the HRIS: what joins two systems was not"
+            " lost. `calibrant identity review` shows what could be joined.",
+        ),
+    )  # fmt: skip
+
+
 def marts_fct_performance_reviews() -> gx.ExpectationSuite:
     """Reviews: on their scale and after the hire."""
     return _suite(
@@ -354,6 +366,7 @@ _OWN: dict[str, Suite] = {
     "marts.fct_scorecards": marts_fct_scorecards,
     "marts.fct_ratings": marts_fct_ratings,
     "marts.fct_offers": marts_fct_offers,
+    "marts.fct_hires": marts_fct_hires,
     "marts.fct_selection_counts": marts_fct_selection_counts,
     "marts.fct_performance_reviews": marts_fct_performance_reviews,
     "intermediate.int_row_counts": int_row_counts,

@@ -57,6 +57,8 @@ policy_app = typer.Typer(help="The policy: every setting and where it comes from
 app.add_typer(policy_app, name="policy")
 sources_app = typer.Typer(help="The services that fill the inbox.")
 app.add_typer(sources_app, name="sources")
+identity_app = typer.Typer(help="Who is the same person in several systems.")
+app.add_typer(identity_app, name="identity")
 out = Console(highlight=False, soft_wrap=True)
 # Without a terminal rich assumes 80 columns and breaks lines that a log keeps whole.
 err = Console(
@@ -245,6 +247,94 @@ def sources_check(
                         out.print(f"{'':{width + 10}}→ {_plain(row.cure)}")
         if any(row.level == "fault" for rows in found.values() for row in rows):
             raise typer.Exit(Exit.REFUSED)
+
+
+@identity_app.command("review")
+def identity_review(
+    home: HomeOption = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="EMPLOYEE=APPLICATION that is one person; repeatable."),
+    ] = None,
+    reject: Annotated[
+        list[str] | None,
+        typer.Option(help="EMPLOYEE=APPLICATION that is not; repeatable."),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who decides; default the user of the system.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show what was decided or joined as well.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show employees and applications that may be one person, and decide on them.
+
+    Shows names: for people who may see them. In a terminal it asks about each.
+    """
+    from orchestration.landing import ingest
+    from orchestration.landing.people import Decider, alias_proposals
+
+    with _plain_errors():
+        settings = load_settings(home)
+        place = settings.home
+        with hold(place, run_id=f"identity-{uuid.uuid4().hex[:8]}"):
+            taken = ingest(place, settings.sources, progress=lambda _: None)
+            decider = Decider(place, taken.proposals, by=by)
+            for pair in accept or ():
+                decider.decide(pair, accepted=True)
+            for pair in reject or ():
+                decider.decide(pair, accepted=False)
+            shown = decider.shown(everything=everything)
+            aliases = alias_proposals(place, taken.raw_files("interviewers"))
+            if as_json:
+                found = [proposal.to_json() for proposal in shown]
+                _say({"matches": found, "aliases": aliases}, True, "")
+                return
+            if not shown and not aliases:
+                out.print("Nothing to decide.")
+            for proposal in shown:
+                out.print(_plain(proposal.to_text()))
+                if sys.stdin.isatty() and proposal.decision is None:
+                    answer = typer.prompt("  same person? [y/n/later]", "later")
+                    if answer[:1].lower() in ("y", "n"):
+                        decider.decide(
+                            f"{proposal.employee}={proposal.application}",
+                            accepted=answer[:1].lower() == "y",
+                        )
+            if aliases:
+                out.print(
+                    "Interviewers of one name in several systems; if they are one"
+                    f" person, write into {_plain(place.root)}/identity.yaml:"
+                )
+                out.print(_plain("aliases:"))
+                for group in aliases:
+                    out.print(_plain(f"  - [{', '.join(group)}]"))
+        if decider.n_decided:
+            out.print(f"{decider.n_decided} decided; they count from the next run on.")
+
+
+@identity_app.command("rotate-key")
+def identity_rotate_key(
+    home: HomeOption = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask whether it is meant.")
+    ] = False,
+) -> None:
+    """Replace the key of the pseudonyms; the next run makes everything anew."""
+    from orchestration.landing.identity import rotate_key
+
+    with _plain_errors():
+        place = Home.resolve(home)
+        if not yes:
+            typer.confirm(
+                "Every pseudonym changes; tables that were exported can no longer be"
+                " joined to new ones. Rotate?",
+                abort=True,
+            )
+        with hold(place, run_id=f"identity-{uuid.uuid4().hex[:8]}"):
+            rotate_key(place)
+        out.print("The key is new. Now: calibrant run --rebuild")
 
 
 @app.command()

@@ -407,6 +407,9 @@ class Policy(BaseModel):
     maximum_unmapped_rate: Share = Field(
         0.05, description="Share of ratings or stages without a mapping that stops."
     )
+    minimum_join_rate: Share = Field(
+        0.7, description="Share of hires known to the HRIS below which a run stops."
+    )
     rules: dict[str, dict[str, float | bool]] = Field(
         default_factory=dict,
         description="Thresholds per rule, e.g. `R1: {threshold: 0.21}`.",
@@ -418,6 +421,7 @@ class Policy(BaseModel):
             "maximum_shrinkage": self.maximum_shrinkage,
             "maximum_quarantine_rate": self.maximum_quarantine_rate,
             "maximum_unmapped_rate": self.maximum_unmapped_rate,
+            "minimum_join_rate": self.minimum_join_rate,
         }
 
 

@@ -38,14 +38,14 @@
 
 {# The rows of a raw entity that do not count, and why.
 
-   Between files the greatest updated_at wins, else the later extract date in the file
-   name; equal rows are one; what still differs is a conflict, and none of it counts.
+   Between files the greatest updated_at wins, else the row under a person's first id,
+   else the later extract date in the file name; equal rows are one; what still differs is a conflict, and none of it counts.
    Only keys that occur more than once are ranked: most entities have none. #}
 {% macro losing_rows(entity) %}
     {%- set key, has_updated_at = entities()[entity] -%}
     {%- set newest -%}
         {% if has_updated_at %}keyed.updated_at desc nulls last, {% endif -%}
-        keyed._extracted_on desc nulls last
+        keyed._is_alias asc nulls first, keyed._extracted_on desc nulls last
     {%- endset %}
     select
         '{{ entity }}' as entity,
@@ -103,6 +103,7 @@
     {%- set key, has_updated_at = entities()[entity] -%}
     select
         _source, _file, _line, _extracted_on, _content,
+        coalesce(_is_alias, false) as _is_alias,
         {% if has_updated_at %}updated_at,{% endif %}
         {% for column in key -%}
             coalesce(cast({{ column }} as {{ dbt.type_string() }}), '')

@@ -59,6 +59,7 @@ def parquet_sources(building: Building) -> dict[str, dict[str, list[str]]]:
             "files": [str(inputs / "files.parquet")],
             "quarantined_rows": [str(inputs / "quarantined_rows.parquet")],
         },
+        "identity": {"employee_links": [str(inputs / "employee_links.parquet")]},
         "design": {"rating_scales": [str(inputs / "rating_scales.parquet")]},
         "statistics": {
             path.stem: [str(path)] for path in sorted(building.statistics.glob("*"))

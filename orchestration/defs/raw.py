@@ -19,6 +19,9 @@ ABOUT_INPUTS = {
     dg.AssetKey(["landing", "quarantined_rows"]): (
         "One row per row refused at landing: code, file, line and column."
     ),
+    dg.AssetKey(["identity", "employee_links"]): (
+        "One row per employee joined to an application by the ladder of identity."
+    ),
     dg.AssetKey(["design", "rating_scales"]): (
         "One row per spelling of a rating and the number it stands for."
     ),

@@ -29,6 +29,7 @@ LINEAGE: dict[str, pa.DataType] = {
     "_line": pa.int64(),
     "_extracted_on": pa.date32(),
     "_content": pa.string(),
+    "_is_alias": pa.bool_(),
 }
 
 

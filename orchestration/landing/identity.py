@@ -4,6 +4,8 @@ import hashlib
 import hmac
 import os
 import secrets
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import duckdb
@@ -15,13 +17,20 @@ from orchestration.settings import Home
 KEY_BYTES = 32
 
 
-def load_key(home: Home) -> bytes:
-    """Return the home's key, made on first use and readable by its owner only."""
-    path = home.restricted / "key"
+def load_key(home: Home, name: str = "key") -> bytes:
+    """Return a key of the home, made on first use and readable by its owner only.
+
+    Parameters
+    ----------
+    name : {"key", "ledger_key"}
+        `key` makes pseudonyms and can be rotated; `ledger_key` names people in ledgers,
+        which outlive every rotation.
+    """
+    path = home.restricted / name
     home.restricted.mkdir(parents=True, exist_ok=True)
     home.restricted.chmod(0o700)
     if not path.is_file():
-        temporary = path.with_name(".key.tmp")
+        temporary = path.with_name(f".{name}.tmp")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
             file.write(secrets.token_bytes(KEY_BYTES))
@@ -37,13 +46,38 @@ def pseudonym(key: bytes, native: str) -> str:
     return "p_" + hmac.digest(key, native.encode(), "sha256").hex()[:32]
 
 
+def ledger_digest(home: Home) -> Callable[[str], str]:
+    """Return what turns a native id into what a ledger may hold of it."""
+    key = load_key(home, "ledger_key")
+    return lambda native: "d_" + hmac.digest(key, native.encode(), "sha256").hex()[:32]
+
+
+def rotate_key(home: Home) -> None:
+    """Replace the key: no pseudonym made before can be told from one made after.
+
+    What holds old pseudonyms and can be made again is removed; the next run makes it.
+    """
+    load_key(home)
+    (home.restricted / "key").unlink()
+    load_key(home)
+    for folder in (home.raw, home.quarantine, home.cache):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in home.restricted.iterdir():
+        if folder.is_dir() and folder.name != "mirror":
+            shutil.rmtree(folder)
+
+
 def derived(key: bytes, purpose: str) -> str:
     """Return a secret for another purpose, which does not betray the key."""
     return hmac.digest(key, f"purpose:{purpose}".encode(), "sha256").hex()
 
 
-def declare_pseudonyms(connection: duckdb.DuckDBPyConnection, key: bytes) -> None:
-    """Make the macro `pseudonym(native)` of a connection: RFC 2104 in SQL.
+def declare_pseudonyms(
+    connection: duckdb.DuckDBPyConnection, key: bytes, aliases: Mapping[str, str]
+) -> None:
+    """Make the macros `pseudonym(native)` and `canonical(native)` of a connection.
+
+    `pseudonym` is RFC 2104 in SQL, of the id that counts for a person.
 
     The key is bound, never part of a statement: statements end up in messages.
     """
@@ -52,9 +86,16 @@ def declare_pseudonyms(connection: duckdb.DuckDBPyConnection, key: bytes) -> Non
         pad = bytes(byte ^ mask for byte in block)
         connection.execute(f"set variable {name} = ?", [pad])
     connection.execute(
+        "set variable aliases = map(?, ?)", [list(aliases), list(aliases.values())]
+    )
+    canonical = (
+        "coalesce(getvariable('aliases')[native], native)" if aliases else "native"
+    )
+    connection.execute(f"create or replace temp macro canonical(native) as {canonical}")
+    connection.execute(
         "create or replace temp macro pseudonym(native) as case when native is not null"
         " then 'p_' || left(sha256(getvariable('outer_pad') || unhex(sha256("
-        "getvariable('inner_pad') || encode(native)))), 32) end"
+        "getvariable('inner_pad') || encode(canonical(native))))), 32) end"
     )
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -21,6 +21,7 @@ from orchestration.landing.identity import (
     copy,
     declare_pseudonyms,
     derived,
+    ledger_digest,
     load_key,
     write_private,
     write_restricted,
@@ -33,6 +34,7 @@ from orchestration.landing.parse import (
     parse,
     workbench,
 )
+from orchestration.landing.people import Proposal, load_identity, proposals
 from orchestration.landing.reader import Reader
 from orchestration.landing.store import (
     Landed,
@@ -129,6 +131,19 @@ class Ingest:
         """Rows refused at landing by source, entity and code."""
         rows = self.quarantine_table().to_pylist()
         return Counter((row["source"], row["entity"], row["code"]) for row in rows)
+
+    def raw_files(self, entity: str) -> list[Path]:
+        """Return the raw files of an entity that were delivered."""
+        return [file.path for file in self.files if file.entity == entity]
+
+    @cached_property
+    def proposals(self) -> list[Proposal]:
+        """Matches of employees who were delivered without an application."""
+        found = {
+            entity: self.raw_files(entity)
+            for entity in ("employees", "candidates", "applications", "offers")
+        }
+        return proposals(self.home, found, digest=ledger_digest(self.home))
 
     def files_table(self) -> pa.Table:
         """Return one row per raw file with its row counts."""
@@ -264,6 +279,7 @@ class _Bench:
     sources: Sources
     known: tuple[str, ...]
     key: bytes
+    aliases: Mapping[str, str]
     connection: duckdb.DuckDBPyConnection
 
 
@@ -275,8 +291,9 @@ def _bench(home: Home, sources: Sources, known: tuple[str, ...]) -> Iterator[_Be
         workbench(Path(folder)) as connection,
     ):
         key = load_key(home) if known else b""
-        declare_pseudonyms(connection, key)
-        yield _Bench(home, sources, known, key, connection)
+        aliases = load_identity(home).canonical()
+        declare_pseudonyms(connection, key, aliases)
+        yield _Bench(home, sources, known, key, aliases, connection)
 
 
 def _raw_file(bench: _Bench, landed: Landed) -> RawFile:
@@ -285,7 +302,7 @@ def _raw_file(bench: _Bench, landed: Landed) -> RawFile:
     reading = json.dumps(
         [
             bench.sources.of(file.source).reading(), bench.known, file.name,
-            PARSER_VERSION, derived(bench.key, "cache"),
+            PARSER_VERSION, derived(bench.key, "cache"), bench.aliases,
         ],
         sort_keys=True, default=str,
     )  # fmt: skip
@@ -360,11 +377,16 @@ def _write_typed(
         f'pseudonym("{c.name}") as "{c.name}"' if c.kind == "person" else f'"{c.name}"'
         for c in entity.raw_columns
     ]
+    # Of two rows of one person, that under the id which counts is the one that counts.
+    people = [c.name for c in entity.raw_columns if c.is_key and c.kind == "person"]
+    is_alias = " or ".join(f'canonical("{name}") <> "{name}"' for name in people)
+    lineage = [*LINEAGE][:-1]
     temporary = path.with_name(f".{path.name}.tmp")
     # Two threads read blocks in any order; the bytes of raw do not depend on it.
     copy(
         connection,
-        f"select {', '.join([*columns, *LINEAGE])} from typed order by _line",
+        f"select {', '.join([*columns, *lineage])}, {is_alias or 'false'} as _is_alias"
+        " from typed order by _line",
         temporary,
     )
     about = pq.read_metadata(temporary)

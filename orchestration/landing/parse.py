@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 # Raised whenever the same bytes would parse to other rows.
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 EARLIEST = dt.date(1970, 1, 2)
 LATEST = dt.date(2100, 1, 1)
 _UNREADABLE = (pa.ArrowException, duckdb.Error, OSError, EOFError, zlib.error,

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from orchestration.hiring_design.rubrics import rating_scales
 from orchestration.landing import Ingest
+from orchestration.landing.people import decisions, links, load_identity
 from orchestration.settings import Home, Settings
 
 GATES = ("raw", "marts", "reports", "recommendations")
@@ -281,6 +282,8 @@ def plan_generation(
         settings.policy.model_dump(mode="json"),
         settings.sources.reading(),
         [sha256(path) for path in sorted(home.design.rglob("*.yaml"))],
+        load_identity(home).aliases,
+        decisions(home).entries(),
     )
     inputs = _hash(files, config_hash, chosen.isoformat(), code_version())
     upon = baseline.id if baseline else None
@@ -339,6 +342,7 @@ def start_building(
     pq.write_table(
         ingest.quarantine_table(), building.inputs / "quarantined_rows.parquet"
     )
+    pq.write_table(links(ingest.proposals), building.inputs / "employee_links.parquet")
     _write(building.root / "plan.json", plan.to_json())
     return building
 

@@ -564,6 +564,11 @@ DEFECTS: Mapping[str, Defect] = _all(
         stops=False,
     ),
     Defect(
+        "unlinked_employees", "Half of the employees come without an application.",
+        "marts", "joined_rate", _change("employees", "application_id", None,
+                                        share=0.5),
+    ),
+    Defect(
         "broken_role_mapping", "Jobs do not match: no application has a role family.",
         "marts", "unmapped_rate", _rename("jobs", "job_id", share=1.0),
     ),

@@ -106,6 +106,18 @@ MARTS = {
             timestamp '2026-03-05' as resolved_at
         from range(20) t(i)
     """,
+    "marts.fct_hires": """
+        create table staging.stg_employees as select 'p_1' as employee_id;
+        create table staging.stg_jobs as select 1 as job_id;
+        create table marts.fct_applications as
+        select i as application_id, 1 as job_id, 'engineering' as role_family,
+            false as is_open, if(i < 30, 'hired', 'rejected') as terminal_kind,
+            timestamp '2026-01-01' + to_days(cast(i % 30 * 10 as integer))
+                as terminal_at
+        from range(200) t(i);
+        create table marts.fct_hires as
+        select 'p_' || i as employee_id, i as application_id from range(30) t(i)
+    """,
     "marts.fct_selection_counts": """
         create table marts.fct_selection_counts as
         select 'overall' as stage, i % 4 <> 0 as is_disclosed, 50 as n_entered,
@@ -136,14 +148,21 @@ REPORT_COLUMNS = {
     ),
     "reports.rpt_time_to_hire": "",
     "reports.rpt_offer_acceptance": "",
-    "reports.rpt_bottlenecks": ", 4.0 as avg_wip, 2.0 as arrival_rate",
+    "reports.rpt_bottlenecks": (
+        ", 4.0 as avg_wip, 2.0 as arrival_rate, 9.0 as interviewer_hours_demand,"
+        " 12.0 as interviewer_hours_capacity"
+    ),
     "reports.rpt_adverse_impact": ", 0.3 as selection_rate, 0.2::double as p",
     "reports.rpt_rater_reliability": ", 0.5 as alpha_ordinal, 0.4 as pct_exact",
-    "reports.rpt_interviewer_calibration": ", 0.1 as se",
+    "reports.rpt_interviewer_calibration": (
+        ", 0.1 as se, 1.1 as outfit, 1.4 as outfit_critical"
+    ),
     "reports.rpt_interviewer_drift": ", 0.1 as se, 0.1 as mdd",
     "reports.rpt_round_signal": ", 0.1 as flip_rate, 1.5 as hours_per_candidate",
     "reports.rpt_score_gaps": ", 0.2::double as p, 0.7 as expected_impact_ratio",
-    "reports.rpt_predictive_validity": "",
+    "reports.rpt_predictive_validity": (
+        ", 0.02 as unique_r2, 0.2::double as delta_r2_p"
+    ),
 }
 OTHER = {
     "reports.rpt_data_quality": """
@@ -237,6 +256,11 @@ DEFECTS = [
         "n_resolved_before",
     ),
     (
+        "marts.fct_hires",
+        "delete from marts.fct_hires where application_id % 2 = 0",
+        "joined_rate",
+    ),
+    (
         "marts.fct_applications",
         "update marts.fct_applications set role_family = 'unspecified'"
         " where application_id < 30",
@@ -282,6 +306,21 @@ DEFECTS = [
     (
         "reports.rpt_adverse_impact",
         "update reports.rpt_adverse_impact set p = 1.2",
+        "n_out_of_bounds",
+    ),
+    (
+        "reports.rpt_bottlenecks",
+        "update reports.rpt_bottlenecks set interviewer_hours_capacity = -1",
+        "n_out_of_bounds",
+    ),
+    (
+        "reports.rpt_interviewer_calibration",
+        "update reports.rpt_interviewer_calibration set outfit = -1",
+        "n_out_of_bounds",
+    ),
+    (
+        "reports.rpt_predictive_validity",
+        "update reports.rpt_predictive_validity set unique_r2 = 2",
         "n_out_of_bounds",
     ),
     (
