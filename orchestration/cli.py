@@ -59,6 +59,8 @@ sources_app = typer.Typer(help="The services that fill the inbox.")
 app.add_typer(sources_app, name="sources")
 identity_app = typer.Typer(help="Who is the same person in several systems.")
 app.add_typer(identity_app, name="identity")
+holds_app = typer.Typer(help="Legal holds: people who are not erased while they last.")
+app.add_typer(holds_app, name="holds")
 out = Console(highlight=False, soft_wrap=True)
 # Without a terminal rich assumes 80 columns and breaks lines that a log keeps whole.
 err = Console(
@@ -338,6 +340,186 @@ def identity_rotate_key(
 
 
 @app.command()
+def erase(
+    people: Annotated[
+        list[str] | None,
+        typer.Argument(help="SOURCE:ID, an e-mail address or a pseudonym."),
+    ] = None,
+    home: HomeOption = None,
+    reason: Annotated[
+        str, typer.Option(help="Why, for the ledger; no name.")
+    ] = "request of the person",
+    requests: Annotated[
+        Path | None,
+        typer.Option(help="CSV with the columns person and, if any, reason."),
+    ] = None,
+    retention: Annotated[
+        bool, typer.Option("--due", help="Everybody whose retention has run out.")
+    ] = False,
+    by: Annotated[
+        str | None, typer.Option(help="Who erases; default the user of the system.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask whether it is meant.")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--run/--no-run", help="Build the generation anew at once.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase people: from inbox, landing, tables and caches, now and for good."""
+    import datetime as dt
+    import getpass
+
+    from orchestration.landing import ingest
+    from orchestration.landing import purge as purging
+
+    with _plain_errors():
+        settings = load_settings(home)
+        place = settings.home
+        who = by or getpass.getuser()
+        with hold(place, run_id=f"erase-{uuid.uuid4().hex[:8]}"):
+            taken = ingest(place, settings.sources, progress=lambda _: None)
+            wanted = [(person, reason) for person in people or ()]
+            if requests:
+                wanted += purging.read_requests(requests, reason)
+            if retention:
+                today = dt.datetime.now(dt.UTC).date()
+                wanted += purging.due(settings, taken, as_of=today)
+            pending = purging.unfinished(place)
+            if not wanted and not pending:
+                raise SettingsError("nobody is named; see calibrant erase --help")
+            if not yes:
+                typer.confirm(
+                    f"{len(wanted)} people are erased for good. Go on?", abort=True
+                )
+            ordered = [(certificate, purging.Subject()) for certificate in pending]
+            failures = []
+            for person, why in wanted:
+                try:
+                    ordered.append(
+                        purging.order(
+                            settings,
+                            taken,
+                            person,
+                            reason=why,
+                            by=who,
+                            at=dt.datetime.now(dt.UTC),
+                        )
+                    )
+                except SettingsError as error:
+                    failures.append(str(error))
+            for certificate, subject in ordered:
+                purging.purge(settings, certificate, subject)
+            stopped = _rebuild_after_erasure(settings.home) if rebuild else None
+            written = []
+            for certificate, subject in ordered:
+                certificate.left = purging.remains(place, subject)
+                written.append(certificate.write(place))
+        found = [certificate.to_json() for certificate, _ in ordered]
+        lines = [
+            f"{certificate.id}: {sum(certificate.rows.values())} changes,"
+            f" {'nothing is left' if not certificate.left else 'LEFT: '}"
+            f"{', '.join(certificate.left)}; certificate {path}"
+            for (certificate, _), path in zip(ordered, written, strict=True)
+        ]
+        _say(found, as_json, _plain("\n".join(lines)))
+        if failures:
+            raise SettingsError("\n".join(failures))
+        if stopped:
+            raise GenerationError(stopped)
+        if any(certificate.left for certificate, _ in ordered):
+            raise typer.Exit(Exit.FAILED)
+
+
+def _rebuild_after_erasure(home: Home) -> str | None:
+    """Build the current generation anew; what stopped it, or None."""
+    from orchestration.defs.launch import launch_main
+
+    generation = current_generation(home)
+    if generation is None:
+        return None
+    sites = all(generation.site(name).is_dir() for name in AUDIENCES)
+    outcome = launch_main(home, as_of=generation.as_of, sites=sites, rebuild=True)
+    if outcome.success:
+        return None
+    lines = [*outcome.gate_failures, *outcome.failures]
+    return "\n".join(["They are erased, but the new run stopped:", *lines])
+
+
+@holds_app.command("add")
+def holds_add(
+    person: Annotated[str, typer.Argument(help="SOURCE:ID, e-mail or pseudonym.")],
+    reason: Annotated[str, typer.Option(help="Why, e.g. the number of the case.")],
+    home: HomeOption = None,
+    by: Annotated[str | None, typer.Option(help="Who; default the user.")] = None,
+) -> None:
+    """Hold a person: nothing of them is erased until the hold is released."""
+    import datetime as dt
+    import getpass
+
+    from orchestration.landing import ingest
+    from orchestration.landing.erasure import Erasures
+    from orchestration.landing.purge import Finder
+
+    with _plain_errors():
+        settings = load_settings(home)
+        with hold(settings.home, run_id=f"holds-{uuid.uuid4().hex[:8]}"):
+            taken = ingest(settings.home, settings.sources, progress=lambda _: None)
+            subject = Finder(settings, taken).find(person)
+            erasures = Erasures(settings.home)
+            name = erasures.add(
+                "held",
+                at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+                by=by or getpass.getuser(),
+                reason=reason,
+                digests=subject.digests(erasures.digest),
+            )
+        out.print(f"{name}: nothing of this person is erased until it is released.")
+
+
+@holds_app.command("release")
+def holds_release(
+    name: Annotated[str, typer.Argument(help="The hold, e.g. held-00003.")],
+    home: HomeOption = None,
+    by: Annotated[str | None, typer.Option(help="Who; default the user.")] = None,
+) -> None:
+    """Release a hold; requests that it put off can then be carried out."""
+    import datetime as dt
+    import getpass
+
+    from orchestration.landing.erasure import Erasures
+
+    with _plain_errors():
+        place = Home.resolve(home)
+        with hold(place, run_id=f"holds-{uuid.uuid4().hex[:8]}"):
+            erasures = Erasures(place)
+            if name not in {entry["id"] for entry in erasures.holds()}:
+                raise SettingsError(f"{name}: no such hold is in force")
+            erasures.add(
+                "released",
+                hold=name,
+                at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+                by=by or getpass.getuser(),
+            )
+        out.print(f"{name} is released; erase again what it put off.")
+
+
+@holds_app.command("list")
+def holds_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the holds in force; no name is known to the ledger."""
+    from orchestration.landing.erasure import Erasures
+
+    with _plain_errors():
+        held = [
+            {name: entry[name] for name in ("id", "at", "by", "reason")}
+            for entry in Erasures(Home.resolve(home)).holds()
+        ]
+        lines = [f"{e['id']}  {e['at']}  {e['by']}  {e['reason']}" for e in held]
+        _say(held, as_json, _plain("\n".join(lines) or "No hold is in force."))
+
+
+@app.command()
 def simulate(
     home: HomeOption = None,
     preset: Annotated[
@@ -581,14 +763,14 @@ def explain(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Explain a table or a column: grain, definition, formula, source, thresholds."""
-    from orchestration.dbt_runner import prepare_manifest
-    from orchestration.publishing.zones import model_descriptions
+    """Explain a table (its question, number, reading, limits, columns) or a column."""
+    from orchestration.explanations import PARTS, descriptions, reader_texts
 
     with _plain_errors():
-        models = model_descriptions(prepare_manifest())
+        models = descriptions()
         table, _, column = name.partition(".")
-        model = models.get(table) or models.get(f"rpt_{table}")
+        known = table if table in models else f"rpt_{table}"
+        model = models.get(known)
         if model is None:
             raise SettingsError(
                 f"unknown table {table!r}; known: {', '.join(sorted(models))}"
@@ -602,6 +784,11 @@ def explain(
             _say({column: columns[column]}, as_json, _plain(columns[column]))
             return
         lines = [model["description"], ""]
+        told = reader_texts().get(known)
+        if told:
+            model["reader"] = {"title": told.title, **told.parts}
+            parts = (f"{PARTS[key]}\n{text}\n" for key, text in told.parts.items())
+            lines = [told.title, "", *parts, *lines]
         lines += [f"{key:<28}{text}" for key, text in columns.items()]
         _say(model, as_json, _plain("\n".join(lines)))
 

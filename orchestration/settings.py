@@ -410,6 +410,13 @@ class Policy(BaseModel):
     minimum_join_rate: Share = Field(
         0.7, description="Share of hires known to the HRIS below which a run stops."
     )
+    retention_months: dict[str, Count] = Field(
+        default_factory=dict,
+        description=(
+            "Months a candidate is kept after the last application ended, by the job's"
+            " jurisdiction and `default`; none: kept. US rules ask for 12 or more."
+        ),
+    )
     rules: dict[str, dict[str, float | bool]] = Field(
         default_factory=dict,
         description="Thresholds per rule, e.g. `R1: {threshold: 0.21}`.",

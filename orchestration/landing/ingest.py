@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.landing.contract import ENTITIES, LINEAGE, Entity
+from orchestration.landing.erasure import Erased, Erasures
 from orchestration.landing.identity import (
     copy,
     declare_pseudonyms,
@@ -37,6 +38,7 @@ from orchestration.landing.parse import (
 from orchestration.landing.people import Proposal, load_identity, proposals
 from orchestration.landing.reader import Reader
 from orchestration.landing.store import (
+    Arrived,
     Landed,
     arrivals,
     land,
@@ -237,7 +239,7 @@ def ingest(
     with _bench(home, sources, known) as bench:
         for file in taken:
             try:
-                landed = land(home, file, hashes)
+                landed = land(home, file, hashes, clean=bench.cleaner(file))
                 seen[stamp(file.path)] = landed.sha256
                 raw = _raw_file(bench, landed)
             except RefusedFileError as error:
@@ -280,7 +282,25 @@ class _Bench:
     known: tuple[str, ...]
     key: bytes
     aliases: Mapping[str, str]
+    erased: Erased
+    restricted: Erased
     connection: duckdb.DuckDBPyConnection
+
+    def cleaner(
+        self, file: Arrived, of: Erased | None = None
+    ) -> Callable[[Path, Path], int] | None:
+        """What writes a file without the rows of those erased; None where nobody is."""
+        erased = self.erased if of is None else of
+        if not erased:
+            return None
+        return lambda path, target: erased.clean(
+            path,
+            target,
+            form=file.form,
+            entity=file.entity,
+            source=file.source,
+            config=self.sources.of(file.source),
+        )
 
 
 @contextmanager
@@ -293,7 +313,11 @@ def _bench(home: Home, sources: Sources, known: tuple[str, ...]) -> Iterator[_Be
         key = load_key(home) if known else b""
         aliases = load_identity(home).canonical()
         declare_pseudonyms(connection, key, aliases)
-        yield _Bench(home, sources, known, key, aliases, connection)
+        ledger = Erasures(home)
+        yield _Bench(
+            home, sources, known, key, aliases, ledger.erased(known),
+            ledger.restricted(known), connection,
+        )  # fmt: skip
 
 
 def _raw_file(bench: _Bench, landed: Landed) -> RawFile:
@@ -303,6 +327,7 @@ def _raw_file(bench: _Bench, landed: Landed) -> RawFile:
         [
             bench.sources.of(file.source).reading(), bench.known, file.name,
             PARSER_VERSION, derived(bench.key, "cache"), bench.aliases,
+            sorted(bench.restricted.digests),
         ],
         sort_keys=True, default=str,
     )  # fmt: skip
@@ -339,9 +364,16 @@ def _write_raw(bench: _Bench, landed: Landed, path: Path) -> Parsed:
     """Parse one landed file and write raw, restricted and quarantine."""
     file, connection = landed.arrived, bench.connection
     entity = ENTITIES[file.entity]
+    source_path = landed.path
+    # Those whose erasure a hold puts off are kept, but nothing is made of them.
+    aside = path.with_name(f".{landed.path.name}")
+    unheld = bench.cleaner(file, bench.restricted)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if unheld and unheld(landed.path, aside):
+        source_path = aside
     try:
         parsed = parse(
-            landed.path,
+            source_path,
             name=file.name,
             form=file.form,
             entity=entity,
@@ -352,7 +384,6 @@ def _write_raw(bench: _Bench, landed: Landed, path: Path) -> Parsed:
             salt=derived(bench.key, "content"),
             connection=connection,
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
         _write_typed(connection, entity, path, accepted=parsed.accepted)
         write_restricted(
             connection, entity, bench.home.restricted / entity.name / path.name
@@ -364,6 +395,7 @@ def _write_raw(bench: _Bench, landed: Landed, path: Path) -> Parsed:
             landed.path, file.name, file.form, entity, bench.sources.of(file.source)
         ).no_room() from None
     finally:
+        aside.unlink(missing_ok=True)
         for relation in ("judged", "refused", "repeated"):
             connection.execute(f"drop table if exists {relation} cascade")
     return parsed

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,13 +102,22 @@ def arrivals(inbox: Path) -> tuple[list[Arrived], list[Problem], list[str]]:
     return taken, problems, warnings
 
 
-def land(home: Home, file: Arrived, hashes: Mapping[str, str]) -> Landed:
+def land(
+    home: Home,
+    file: Arrived,
+    hashes: Mapping[str, str],
+    *,
+    clean: Callable[[Path, Path], int] | None = None,
+) -> Landed:
     """Copy a file into the landing store unless its bytes are there already.
 
     Parameters
     ----------
     hashes : mapping of str to str
         SHA-256 by stamp of files seen before, so that unchanged ones are not read.
+    clean : callable, optional
+        Writes a file without the rows of those erased; returns how many it changed.
+        Given where somebody is erased: what a source delivers again stays erased.
 
     Raises
     ------
@@ -120,7 +129,7 @@ def land(home: Home, file: Arrived, hashes: Mapping[str, str]) -> Landed:
         before = stamp(file.path)
         digest = hashes.get(before)
         if digest is None or not _is_stored(store / digest[:16]):
-            digest = _store(file, store, before)
+            digest = _store(file, store, before, clean)
     except OSError as error:
         raise RefusedFileError(
             Problem(
@@ -143,12 +152,26 @@ def _is_stored(folder: Path) -> bool:
     return (folder / "manifest.json").is_file()
 
 
-def _store(file: Arrived, store: Path, before: str) -> str:
+def _store(
+    file: Arrived,
+    store: Path,
+    before: str,
+    clean: Callable[[Path, Path], int] | None,
+) -> str:
     """Copy a file, then note it: what has no manifest was not landed."""
     store.mkdir(parents=True, exist_ok=True)
-    temporary = store / ".incoming.tmp"
+    packed = ".gz" if file.path.name.endswith(".gz") else ""
+    temporary = store / f".incoming.tmp{packed}"
     temporary.unlink(missing_ok=True)
     digest = _copy(file.path, temporary)
+    erased_rows = 0
+    if clean:
+        cleaned = store / f".cleaned.tmp{packed}"
+        erased_rows = clean(temporary, cleaned)
+        if erased_rows:
+            temporary.unlink()
+            digest = _copy(cleaned, temporary)
+            cleaned.unlink()
     if stamp(file.path) != before:
         temporary.unlink()
         raise RefusedFileError(
@@ -174,6 +197,7 @@ def _store(file: Arrived, store: Path, before: str) -> str:
         "source": file.source,
         "entity": file.entity,
         "extracted_on": file.extracted_on and file.extracted_on.isoformat(),
+        "erased_rows": erased_rows,
     }
     write_text(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
     return digest

@@ -20,9 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.landing.contract import ENTITIES
+from orchestration.landing.erasure import Erased, Erasures
+from orchestration.landing.purge import names_erased
 from orchestration.settings import ConnectorConfig, Home, Settings, SourceConfig
 from orchestration.sources import SourceError
-from orchestration.sources.mirror import Mirror
+from orchestration.sources.mirror import Mirror, Record
 
 SQL = Path(__file__).with_name("sql")
 _KINDS = {
@@ -224,6 +226,9 @@ class Connector:
         found = mirror.unseen(stream, running["number"])
         most = max(self.maximum_shrinkage * found.before, 10)
         if found.gone > most and not self.accept_deletions:
+            # Another sync reads in full again: the permission may be back by then.
+            anew = {name: value for name, value in ended.items() if name != "full_at"}
+            mirror.finish(stream, place=anew)
             raise SourceError(
                 f"{self.name}: {stream} shrank by {found.gone:,} of {found.before:,}"
                 " records in a full read. A permission that was taken away looks like"
@@ -301,13 +306,21 @@ def sync(
         accept_deletions=accept_deletions,
         maximum_shrinkage=settings.policy.maximum_shrinkage,
     )
-    with Mirror.open(mirror_path(settings.home, name)) as mirror:
+    known = tuple(sorted({name, *settings.sources.sources}))
+    erased = Erasures(settings.home).erased(known)
+
+    def excluded(stream: str, record: Record) -> bool:
+        return names_erased(erased, name, stream, record.id, record.parent, record.body)
+
+    with Mirror.open(
+        mirror_path(settings.home, name), excluded=excluded if erased else None
+    ) as mirror:
         reader.read(mirror, full=full)
         report = reader.report
         for stream in reader.streams:
             report.records[stream.name] = mirror.count(stream.name)
         tables = translated(reader, mirror)
-    report.files = _write(settings.home.inbox / name, tables, report)
+    report.files = _write(settings.home.inbox / name, tables, report, erased)
     report.seconds = time.perf_counter() - started
     return report
 
@@ -385,6 +398,7 @@ def translated(reader: Connector, mirror: Mirror) -> dict[str, pa.Table]:
     """
     with _bench(reader.source) as connection:
         reader.relations(connection, mirror)
+        connection.execute(_preparation(reader.translation))
         tables = {}
         for entity, sql in _sections(reader.translation):
             relation = connection.sql(sql)
@@ -399,6 +413,11 @@ def translated(reader: Connector, mirror: Mirror) -> dict[str, pa.Table]:
                 f"select distinct {columns} from ({sql}) order by all"
             ).to_arrow_table()
         return tables
+
+
+def _preparation(translation: str) -> str:
+    """What precedes the first entity: the views and macros that sections share."""
+    return _SECTION.split((SQL / translation).read_text(encoding="utf-8"))[0]
 
 
 def _sections(translation: str) -> Iterator[tuple[str, str]]:
@@ -454,7 +473,10 @@ def _quoted(text: str) -> str:
 
 
 def _write(
-    folder: Path, tables: Mapping[str, pa.Table], report: SyncReport
+    folder: Path,
+    tables: Mapping[str, pa.Table],
+    report: SyncReport,
+    erased: Erased,
 ) -> list[Path]:
     """Write what has rows and has changed; return those files.
 
@@ -470,6 +492,17 @@ def _write(
             continue
         aside = path.with_name(f".{path.name}")
         pq.write_table(table, aside, compression="zstd")
+        if erased:
+            without = path.with_name(f".without-{path.name}")
+            if erased.clean(
+                aside,
+                without,
+                form="parquet",
+                entity=entity,
+                source=folder.name,
+                config=SourceConfig(),
+            ):
+                without.replace(aside)
         if path.is_file() and path.read_bytes() == aside.read_bytes():
             aside.unlink()
             continue

@@ -7,7 +7,7 @@ kept; names and e-mails among them, so the file lies in `restricted/`.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,25 +64,41 @@ class Shrinkage:
 class Mirror:
     """The records of one source."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        excluded: Callable[[str, Record], bool] | None = None,
+    ) -> None:
         self._db = connection
+        self._excluded = excluded
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator["Mirror"]:
-        """Open a source's mirror, readable by its owner only; made on first use."""
+    def open(
+        cls, path: Path, *, excluded: Callable[[str, Record], bool] | None = None
+    ) -> Iterator["Mirror"]:
+        """Open a source's mirror, readable by its owner only; made on first use.
+
+        Parameters
+        ----------
+        excluded : callable, optional
+            Whether a record of a stream is never kept: it is about somebody erased.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         path.parent.chmod(0o700)
         if not path.exists():
             path.touch(mode=0o600)
-        connection = sqlite3.connect(path, isolation_level=None)
+        # DuckDB reads batches in a thread of its own while this one waits for it.
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False
+        )
         try:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")
             # What is erased is overwritten, not only forgotten.
             connection.execute("pragma secure_delete = on")
             connection.executescript(_SCHEMA)
-            yield cls(connection)
+            yield cls(connection, excluded)
         finally:
             connection.close()
 
@@ -132,6 +148,8 @@ class Mirror:
     def _keep(
         self, stream: str, record: Record, seen: int, children: Iterable[str]
     ) -> int:
+        if self._excluded and self._excluded(stream, record):
+            return 0
         body = json.dumps(
             record.body, sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
@@ -156,6 +174,22 @@ class Mirror:
             [(child, record.id) for child in children],
         )
         return 1
+
+    def body(self, stream: str, id_: str) -> dict[str, Any] | None:
+        """Return what is kept of a record; None where there is none."""
+        row = self._db.execute(
+            "select body from records where stream = ? and id = ?", [stream, id_]
+        ).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def queue(self, children: Iterable[str], parents: Iterable[str]) -> None:
+        """Queue parents whose children have to be read again, changed or not."""
+        parents = list(parents)
+        with self._transaction():
+            self._db.executemany(
+                "insert or ignore into waiting values (?, ?)",
+                [(child, parent) for child in children for parent in parents],
+            )
 
     def waiting(self, stream: str, most: int = 1000) -> list[str]:
         """Return parents whose children have to be read again."""
@@ -199,6 +233,14 @@ class Mirror:
         ).fetchone()
         return Shrinkage(stream, before, gone)
 
+    def unseen_ids(self, stream: str, seen: int, most: int = 1000) -> list[str]:
+        """Return the first ids that a full pass has not seen."""
+        rows = self._db.execute(
+            "select id from records where stream = ? and seen < ? order by id limit ?",
+            [stream, seen, most],
+        )
+        return [row[0] for row in rows]
+
     def remove(self, stream: str, ids: Iterable[str]) -> int:
         """Remove records by id; return how many there were."""
         with self._transaction():
@@ -220,6 +262,16 @@ class Mirror:
                 ).rowcount
                 for value in values
             )
+
+    def remove_orphans(self, stream: str, parents: str) -> None:
+        """Remove records of a stream, and what waits, whose parent is gone."""
+        gone = "parent not in (select id from records where stream = ?)"
+        with self._transaction():
+            for table in ("records", "waiting"):
+                self._db.execute(
+                    f"delete from {table} where stream = ? and {gone}",
+                    [stream, parents],
+                )
 
     def count(self, stream: str) -> int:
         """Return how many records a stream has."""
