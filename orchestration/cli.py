@@ -61,6 +61,8 @@ identity_app = typer.Typer(help="Who is the same person in several systems.")
 app.add_typer(identity_app, name="identity")
 holds_app = typer.Typer(help="Legal holds: people who are not erased while they last.")
 app.add_typer(holds_app, name="holds")
+quarantine_app = typer.Typer(help="Rows that were set aside, and what releases them.")
+app.add_typer(quarantine_app, name="quarantine")
 out = Console(highlight=False, soft_wrap=True)
 # Without a terminal rich assumes 80 columns and breaks lines that a log keeps whole.
 err = Console(
@@ -249,6 +251,121 @@ def sources_check(
                         out.print(f"{'':{width + 10}}→ {_plain(row.cure)}")
         if any(row.level == "fault" for rows in found.values() for row in rows):
             raise typer.Exit(Exit.REFUSED)
+
+
+@quarantine_app.command("list")
+def quarantine_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List what is set aside by entity and reason, with what releases it."""
+    from orchestration.landing.quarantine import spellings, summary
+
+    with _plain_errors():
+        settings, taken, rows = _set_aside(home)
+        found = summary(rows)
+        unknown = spellings(taken, rows, settings.sources)
+        if as_json:
+            _say({"reasons": found, "spellings": unknown}, True, "")
+            return
+        if not found:
+            out.print("Nothing is set aside.")
+            return
+        table = Table(box=None, pad_edge=False)
+        for heading in ("entity", "source", "rows", "code", "why", "first", "cure"):
+            table.add_column(heading, overflow="fold")
+        for row in found:
+            table.add_row(
+                row["entity"],
+                row["source"],
+                f"{row['rows']:,}",
+                row["code"],
+                _plain(row["message"]),
+                _plain(row["first"]),
+                _plain(row["cure"]),
+            )
+        out.print(table)
+        for row in unknown:
+            likely = f"; likely {row['likely']}" if row["likely"] else ""
+            out.print(
+                f"  {row['rows']:,} ratings of {row['source']} are spelled"
+                f" {_plain(row['spelling'])!r}{likely}"
+            )
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    entity: Annotated[
+        str | None, typer.Argument(help="Entity, e.g. ratings; default all.")
+    ] = None,
+    home: HomeOption = None,
+    code: Annotated[str | None, typer.Option(help="One reason only.")] = None,
+    values: Annotated[
+        bool,
+        typer.Option(
+            "--values", help="Show the rows as delivered; they may name people."
+        ),
+    ] = False,
+    most: Annotated[int, typer.Option("--most", help="Rows at most.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Show rows that are set aside: file, line, column and reason."""
+    from orchestration.landing.quarantine import texts
+
+    with _plain_errors():
+        settings, taken, rows = _set_aside(home)
+        chosen = [
+            row
+            for row in rows
+            if entity in (None, row.entity) and code in (None, row.code)
+        ]
+        held = texts(settings.home, taken) if values else {}
+        shown = [
+            {
+                **row.__dict__,
+                "message": row.message,
+                **({"row": held.get((row.file, row.line))} if values else {}),
+            }
+            for row in chosen[:most]
+        ]
+        lines = [
+            f"{row['file']}:{row['line']}  {row['column'] or ''}  {row['code']}:"
+            f" {row['message']}"
+            + (f"\n    {row['row']}" if values and row["row"] else "")
+            for row in shown
+        ]
+        if len(chosen) > most:
+            lines.append(f"… and {len(chosen) - most:,} more (--most)")
+        _say(shown, as_json, _plain("\n".join(lines) or "Nothing is set aside."))
+
+
+@quarantine_app.command("retry")
+def quarantine_retry(home: HomeOption = None) -> None:
+    """Judge what was refused again, and say what a corrected mapping released."""
+    from orchestration.landing import ingest
+    from orchestration.landing.quarantine import forget
+
+    with _plain_errors():
+        settings = load_settings(home)
+        with hold(settings.home, run_id=f"retry-{uuid.uuid4().hex[:8]}"):
+            before = ingest(settings.home, settings.sources, progress=lambda _: None)
+            n_before = sum(before.quarantined.values())
+            n_files = forget(before)
+            after = ingest(settings.home, settings.sources, progress=lambda _: None)
+        n_after = sum(after.quarantined.values())
+        out.print(
+            f"{n_files} files judged again: {n_after:,} of {n_before:,} rows are still"
+            " refused. References and ratings are judged by the next run: calibrant run"
+        )
+
+
+def _set_aside(root: Path | None) -> tuple[Any, Any, list[Any]]:
+    """Settings, what is delivered, and every row that is set aside."""
+    from orchestration.landing import ingest
+    from orchestration.landing.quarantine import set_aside
+
+    settings = load_settings(root)
+    taken = ingest(settings.home, settings.sources, progress=lambda _: None)
+    generation = current_generation(settings.home)
+    warehouse = generation.root / "warehouse.duckdb" if generation else None
+    return settings, taken, set_aside(taken, warehouse)
 
 
 @identity_app.command("review")

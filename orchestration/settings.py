@@ -367,6 +367,12 @@ class Policy(BaseModel):
     act_minimum_interviewer_corated: Count = Field(
         10, description="Co-rated candidates below which nobody is flagged."
     )
+    scorecard_late_days: Days = Field(
+        2, description="Days after the interview from which a scorecard is late."
+    )
+    scorecard_missing_days: Days = Field(
+        7, description="Days after the interview from which a scorecard is missing."
+    )
     severity_margin: float = Field(
         0.15, ge=0, description="H0 of severity: |severity| at most this, in points."
     )

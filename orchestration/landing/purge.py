@@ -383,7 +383,7 @@ def purge(settings: Settings, certificate: Certificate, subject: Subject) -> Non
             "inputs",
         ):
             certificate.removed["generations"] += _remove(generation / name)
-    _purge_names(home, subject, certificate)
+    _purge_names(home, subject, erased, certificate)
 
 
 def _purge_inbox(settings: Settings, erased: Erased, about: Certificate) -> None:
@@ -512,12 +512,20 @@ def names_erased(
     return False
 
 
-def _purge_names(home: Home, subject: Subject, about: Certificate) -> None:
-    """Names of interviewers stand in the committee's tables; there they go as well."""
-    if not subject.ids.get("staff") or not subject.words:
+def _purge_names(
+    home: Home, subject: Subject, erased: Erased, about: Certificate
+) -> None:
+    """Interviewers stand in the committee's tables by name; there they go as well."""
+    staff = subject.ids.get("staff")
+    if not staff:
         return
+    key = load_key(home)
+    instead = dict.fromkeys(subject.words, "erased") | {
+        pseudonym(key, native): erased.found("staff", "", native) or "erased"
+        for native in staff
+    }
     for path in sorted(home.generations.glob("*/published/committee/*.parquet")):
-        if _rename_in(path, subject.words):
+        if _replace_in(path, instead):
             about.rows["published tables"] += 1
             root = path.parents[2]
             manifest = read_note(root / "manifest.json")
@@ -528,19 +536,20 @@ def _purge_names(home: Home, subject: Subject, about: Certificate) -> None:
                     json.dumps(manifest, indent=1, sort_keys=True) + "\n",
                 )
     for path in sorted(home.quarters.rglob("*.parquet")):
-        about.rows["published tables"] += _rename_in(path, subject.words)
+        about.rows["published tables"] += _replace_in(path, instead)
     for generation in _folders(home.generations):
         about.removed["generations"] += _remove(generation / "sites" / "committee")
 
 
-def _rename_in(path: Path, words: set[str]) -> bool:
+def _replace_in(path: Path, instead: Mapping[str, str]) -> bool:
+    """Replace whole values of a table's text columns; return whether there were any."""
     table = pq.read_table(path)
     changed = False
     for place, name in enumerate(table.column_names):
         if not pa.types.is_string(table[name].type):
             continue
         values = table[name].to_pylist()
-        kept = ["erased" if value in words else value for value in values]
+        kept = [instead.get(value, value) for value in values]
         if kept != values:
             table = table.set_column(place, name, pa.array(kept, pa.string()))
             changed = True

@@ -80,8 +80,9 @@ class SyncReport:
 
     Attributes
     ----------
-    records : mapping of str to int
-        Records per stream after the sync.
+    records, changed, gone : mapping of str to int
+        Records per stream after the sync, and how many are new or changed, or are no
+        longer there, against the sync before.
     files : list of Path
         Files of the inbox that it wrote or rewrote.
     notes : list of str
@@ -91,6 +92,8 @@ class SyncReport:
     source: str
     is_full: bool
     records: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)
     entities: dict[str, int] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -319,6 +322,8 @@ def sync(
         report = reader.report
         for stream in reader.streams:
             report.records[stream.name] = mirror.count(stream.name)
+            report.changed[stream.name] = mirror.changed[stream.name]
+            report.gone[stream.name] = mirror.gone[stream.name]
         tables = translated(reader, mirror)
     report.files = _write(settings.home.inbox / name, tables, report, erased)
     report.seconds = time.perf_counter() - started

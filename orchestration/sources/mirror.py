@@ -7,6 +7,7 @@ kept; names and e-mails among them, so the file lies in `restricted/`.
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,9 @@ class Mirror:
     ) -> None:
         self._db = connection
         self._excluded = excluded
+        # Since it was opened: what two successive reads of a list differ in.
+        self.changed: Counter[str] = Counter()
+        self.gone: Counter[str] = Counter()
 
     @classmethod
     @contextmanager
@@ -169,6 +173,7 @@ class Mirror:
             "insert or replace into records values (?, ?, ?, ?, ?, ?)",
             [stream, record.id, record.parent, record.version, seen, body],
         )
+        self.changed[stream] += 1
         self._db.executemany(
             "insert or ignore into waiting values (?, ?)",
             [(child, record.id) for child in children],
@@ -219,10 +224,10 @@ class Mirror:
         """Note that a pass has ended; drop what a full pass has not seen."""
         with self._transaction():
             if unseen_before is not None:
-                self._db.execute(
+                self.gone[stream] += self._db.execute(
                     "delete from records where stream = ? and seen < ?",
                     [stream, unseen_before],
-                )
+                ).rowcount
             self._set_place(stream, place)
 
     def unseen(self, stream: str, seen: int) -> Shrinkage:

@@ -34,6 +34,12 @@ visits as (
 
 ),
 
+matches as (
+
+    select * from {{ ref('int_scorecard_matches') }}
+
+),
+
 windows as (
 
     select min(window_start) as window_start from {{ ref('dim_windows') }}
@@ -182,6 +188,72 @@ measured as (
         avg(case when entered_at_quality = 'exact' then 1.0 else 0.0 end) as estimate,
         'entry into the stage was recorded, not derived' as status_reason
     from visits
+    having count(*) > 0
+    union all
+    select
+        'coverage' as section,
+        'stage_events' as entity,
+        'all' as source,
+        'entry_time_backfilled_rate' as measure,
+        count(*) as n,
+        avg(case when entered_at_quality = 'backfilled' then 1.0 else 0.0 end)
+            as estimate,
+        'entry into the stage was derived from something else' as status_reason
+    from visits
+    having count(*) > 0
+    union all
+    select
+        'coverage' as section,
+        'stage_events' as entity,
+        'all' as source,
+        'entry_time_missing_rate' as measure,
+        count(*) as n,
+        avg(case when entered_at_quality = 'missing' then 1.0 else 0.0 end) as estimate,
+        'nobody knows when the stage was entered' as status_reason
+    from visits
+    having count(*) > 0
+    union all
+    select
+        'reconciliation' as section,
+        'scorecards' as entity,
+        'all' as source,
+        'without_interview_rate' as measure,
+        count(*) as n,
+        avg(case when match_state = 'without_interview' then 1.0 else 0.0 end)
+            as estimate,
+        'no interview of this interviewer is known' as status_reason
+    from matches
+    where match_state in ('without_interview', 'matched')
+    having count(*) > 0
+    union all
+    select
+        'reconciliation' as section,
+        'interviews' as entity,
+        'all' as source,
+        'missing_scorecard_rate' as measure,
+        count(*) as n,
+        avg(case when match_state = 'missing' then 1.0 else 0.0 end) as estimate,
+        'seats on past interviews without a scorecard' as status_reason
+    from matches
+    where match_state in ('missing', 'matched')
+    having count(*) > 0
+    union all
+    select
+        'reconciliation' as section,
+        'interviews' as entity,
+        'all' as source,
+        'late_scorecard_rate' as measure,
+        count(*) as n,
+        avg(
+            case
+                when days_to_card > {{ var('policy').scorecard_late_days }} then 1.0
+                else 0.0
+            end
+        ) as estimate,
+        'scorecards written over {{ var('policy').scorecard_late_days }} days after the'
+        || ' interview' as status_reason
+    from matches
+    where match_state = 'matched'
     having count(*) > 0
 
 ),
