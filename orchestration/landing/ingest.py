@@ -260,6 +260,8 @@ def check(home: Home, sources: Sources) -> CheckReport:
 
     Proposes stage, round and scale mappings from what the files hold.
     """
+    from orchestration.landing.mappings import mappings
+
     with tempfile.TemporaryDirectory(prefix="calibrant-check-") as folder:
         found = ingest(
             Home(Path(folder)), sources, progress=lambda _: None, inbox=home.inbox
@@ -269,7 +271,7 @@ def check(home: Home, sources: Sources) -> CheckReport:
             problems=list(found.problems),
             warnings=list(found.warnings),
             quarantined=found.quarantined,
-            proposals=_proposals(found, sources),
+            proposals=mappings(found, sources),
         )
 
 
@@ -486,55 +488,6 @@ def _undeclared_scales(files: Sequence[RawFile], sources: Sources) -> list[str]:
         for source in sorted({f.source for f in files if f.entity == "ratings"})
         if not sources.of(source).scale
     ]
-
-
-def _proposals(found: Ingest, sources: Sources) -> dict[str, dict[str, Any]]:
-    """Mappings a person may want to declare, by source."""
-    proposals: dict[str, dict[str, Any]] = {}
-    for file in found.files:
-        config = sources.of(file.source)
-        proposal = proposals.setdefault(file.source, {})
-        if file.entity == "ratings" and not config.scale:
-            spellings = _distinct(file.path, "rating", 50)
-            numbers = sorted(float(s) for s in spellings if _is_number(s))
-            words = [s for s in spellings if not _is_number(s)]
-            proposal["scale"] = {
-                **{f"{n:g}": n for n in numbers},
-                **dict.fromkeys(words),
-            }
-        if file.entity == "stage_events" and not config.stages:
-            stages = _distinct(file.path, "stage", 40)
-            proposal["stages"] = {s: _slug(s) for s in stages if s != _slug(s)}
-        if file.entity == "scorecards" and not config.rounds:
-            rounds = _distinct(file.path, "round", 40)
-            proposal["rounds"] = {s: _slug(s) for s in rounds if s != _slug(s)}
-    return {
-        source: {name: value for name, value in proposal.items() if value}
-        for source, proposal in proposals.items()
-        if any(proposal.values())
-    }
-
-
-def _distinct(path: Path, column: str, most: int) -> list[str]:
-    """Distinct values in the order of first appearance."""
-    rows = duckdb.execute(
-        f'select "{column}" from read_parquet(?) where "{column}" is not null'
-        " group by 1 order by min(_line) limit ?",
-        [str(path), most],
-    ).fetchall()
-    return [str(row[0]) for row in rows]
-
-
-def _slug(text: str) -> str:
-    return "_".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _text(date: dt.date | None) -> str | None:

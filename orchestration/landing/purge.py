@@ -520,7 +520,7 @@ def _purge_names(
     if not staff:
         return
     key = load_key(home)
-    instead = dict.fromkeys(subject.words, "erased") | {
+    instead = {
         pseudonym(key, native): erased.found("staff", "", native) or "erased"
         for native in staff
     }
@@ -542,22 +542,28 @@ def _purge_names(
 
 
 def _replace_in(path: Path, instead: Mapping[str, str]) -> bool:
-    """Replace whole values of a table's text columns; return whether there were any."""
+    """Replace pseudonyms in a table and the name beside each; return whether any."""
     table = pq.read_table(path)
-    changed = False
-    for place, name in enumerate(table.column_names):
-        if not pa.types.is_string(table[name].type):
-            continue
-        values = table[name].to_pylist()
-        kept = [instead.get(value, value) for value in values]
-        if kept != values:
-            table = table.set_column(place, name, pa.array(kept, pa.string()))
-            changed = True
-    if changed:
-        aside = path.with_name(f".{path.name}.tmp")
-        pq.write_table(table, aside, compression="zstd")
-        aside.replace(path)
-    return changed
+    if "interviewer_id" not in table.column_names:
+        return False
+    ids = table["interviewer_id"].to_pylist()
+    if not set(ids) & set(instead):
+        return False
+    columns = {"interviewer_id": [instead.get(name, name) for name in ids]}
+    if "interviewer_name" in table.column_names:
+        columns["interviewer_name"] = [
+            "erased" if id_ in instead else name
+            for id_, name in zip(
+                ids, table["interviewer_name"].to_pylist(), strict=True
+            )
+        ]
+    for name, values in columns.items():
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pa.array(values, table[name].type))
+    aside = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table, aside, compression="zstd")
+    aside.replace(path)
+    return True
 
 
 def remains(home: Home, subject: Subject) -> list[str]:

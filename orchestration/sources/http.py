@@ -443,7 +443,9 @@ def _error_code(response: httpx.Response) -> str:
         content = json.loads(response.content)
     except (ValueError, RecursionError):
         return ""
-    code = content.get("code") if isinstance(content, dict) else None
+    about = content.get("errorInfo") if isinstance(content, dict) else None
+    named = about if isinstance(about, dict) else content
+    code = named.get("code") if isinstance(named, dict) else None
     return (
         code if isinstance(code, str) and len(code) < 60 and code.isidentifier() else ""
     )
