@@ -55,6 +55,7 @@ ESTIMATES = {
         (
             "dim_stages",
             "dim_windows",
+            "fct_scorecards",
             "fct_stage_outcomes",
             "fct_stage_visits",
             "fct_stage_weeks",

@@ -96,6 +96,131 @@ _OPEN_AT_END = """
     where windows.window_kind in ('quarter', 'year') and windows.is_closed
     order by all
 """
+# A round belongs to the stage most of its cards are given in: single cards come late.
+# Whole seconds add up to the same sum in any order.
+_INTERVIEWS = """
+    with timed as (
+        select *, cast(round(minutes * 60) as bigint) as own_seconds
+        from marts.fct_scorecards
+        where not is_shadow
+    ),
+    cards as (
+        select
+            scorecard_id,
+            application_id,
+            interviewer_id,
+            role_family,
+            coalesce(round, 'unspecified') as round,
+            submitted_at,
+            coalesce(
+                own_seconds,
+                cast(
+                    round(
+                        sum(own_seconds) over (partition by role_family, round)
+                        / nullif(
+                            count(own_seconds) over (partition by role_family, round), 0
+                        )
+                    ) as bigint
+                )
+            ) as seconds
+        from timed
+    ),
+    given as (
+        select
+            cards.role_family,
+            cards.round,
+            outcomes.stage,
+            outcomes.stage_order,
+            row_number() over (
+                partition by cards.scorecard_id order by outcomes.stage_order desc
+            ) as place
+        from cards
+        inner join marts.fct_stage_outcomes as outcomes
+            on cards.application_id = outcomes.application_id
+            and cards.submitted_at >= outcomes.first_entered_at
+            and not outcomes.is_skipped
+    ),
+    homes as (
+        select
+            role_family,
+            round,
+            stage,
+            row_number() over (
+                partition by role_family, round
+                order by count(*) desc, min(stage_order) asc, stage asc
+            ) as place
+        from given
+        where place = 1
+        group by role_family, round, stage
+    ),
+    interviews as (
+        select cards.*, homes.stage
+        from cards
+        inner join homes
+            on cards.role_family = homes.role_family
+            and cards.round = homes.round
+            and homes.place = 1
+    )
+"""
+_HOURS_GIVEN = f"""
+    {_INTERVIEWS}
+    select
+        role_family,
+        stage,
+        interviewer_id,
+        cast(date_trunc('week', submitted_at) as date) as week_start,
+        cast(sum(seconds) as bigint) / 3600.0 as hours
+    from interviews
+    where interviewer_id is not null and seconds is not null
+    group by role_family, stage, interviewer_id, date_trunc('week', submitted_at)
+    order by role_family, stage, interviewer_id, week_start
+"""
+# Of the applications that entered a stage in the window and have left it.
+_HOURS_TAKEN = f"""
+    {_INTERVIEWS},
+    spent as (
+        select
+            application_id,
+            stage,
+            sum(seconds) as seconds,
+            count(seconds) as n_timed
+        from interviews
+        group by application_id, stage
+    ),
+    visits as (
+        select application_id, stage, count(*) as n_visits
+        from marts.fct_stage_visits
+        group by application_id, stage
+    )
+    select
+        windows.window_id,
+        case when grouping(outcomes.role_family) = 1 then 'all'
+            else outcomes.role_family end as role_family,
+        outcomes.stage,
+        cast(count(*) as bigint) as n_left,
+        cast(sum(coalesce(visits.n_visits, 1)) as bigint) as n_visits,
+        cast(sum(coalesce(spent.n_timed, 0)) as bigint) as n_timed,
+        cast(count(spent.application_id) as bigint) as n_interviewed,
+        cast(sum(coalesce(spent.seconds, 0)) as bigint) / 3600.0 as hours
+    from marts.fct_stage_outcomes as outcomes
+    inner join marts.dim_windows as windows
+        on outcomes.first_entered_at >= windows.window_start
+        and outcomes.first_entered_at < windows.window_end
+    left join spent
+        on outcomes.application_id = spent.application_id
+        and outcomes.stage = spent.stage
+    left join visits
+        on outcomes.application_id = visits.application_id
+        and outcomes.stage = visits.stage
+    where
+        windows.window_kind in ('quarter', 'year')
+        and not outcomes.is_skipped
+        and not outcomes.is_in_stage_censored
+    group by windows.window_id, outcomes.stage, cube (outcomes.role_family)
+    order by all
+"""
+# A busy but ordinary week: one in seven is busier.
+_BUSY_WEEK = 0.85
 
 SCHEMA = pa.schema(
     [
@@ -112,6 +237,9 @@ SCHEMA = pa.schema(
         ("km_median_days_ci_low", pa.float64()),
         ("km_median_days_ci_high", pa.float64()), ("p85_days", pa.float64()),
         ("reference_days", pa.float64()), ("reference_kind", pa.string()),
+        ("interviewer_hours_demand", pa.float64()),
+        ("interviewer_hours_capacity", pa.float64()),
+        ("interviewer_hours_status", pa.string()),
         ("bottleneck_rank", pa.int64()), ("is_bottleneck", pa.bool_()),
     ]
 )  # fmt: skip
@@ -125,7 +253,8 @@ def bottlenecks(
     The estimate is the median days in the stage above its reference: the declared SLA,
     else the stage's own median of the year before the window. Backlog growth is
     arrivals less departures a week; its interval and p come from blocks of weeks drawn
-    with `rng`. Role family `all` pools.
+    with `rng`. Interviewers' hours are what arrivals ask of them a week, and what those
+    of the stage give in a busy one. Role family `all` pools.
     """
     stays = _times(warehouse, _IN_WINDOW)
     if stays.empty:
@@ -141,6 +270,8 @@ def bottlenecks(
     frame = frame.merge(windows[["window_id", "window_kind", "window_start"]])
     flow = _flow(warehouse, windows, policy, rng)
     frame = frame.merge(flow, on=KEYS, how="left")
+    frame = frame.merge(_capacity(warehouse, windows), on=KEYS, how="left")
+    frame = _interviewing(warehouse, frame, policy)
     frame = _above_reference(frame, policy)
     frame = frame.merge(_ageing(warehouse, frame), on=KEYS, how="left")
     frame = frame.merge(_named(frame), on=KEYS, how="left")
@@ -220,6 +351,64 @@ def _flow(
                 )
             )
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=KEYS)
+
+
+def _capacity(warehouse: Warehouse, windows: pd.DataFrame) -> pd.DataFrame:
+    """Hours a week that the interviewers of each stage can give.
+
+    Each interviewer can give what a busy week of the year up to the window's end saw;
+    weeks without an interview say nothing about it. Stages share interviewers in
+    proportion to the hours they had of them in the window.
+    """
+    given = warehouse.read_arrow(_HOURS_GIVEN).to_pandas()
+    columns = [*KEYS, "interviewer_hours_capacity"]
+    if given.empty:
+        return pd.DataFrame(columns=columns)
+    weeks = pd.to_datetime(given["week_start"])
+    parts = []
+    for window in windows.itertuples(index=False):
+        start, end = pd.Timestamp(window.window_start), pd.Timestamp(window.window_end)
+        year = given[(weeks >= end - pd.DateOffset(years=1)) & (weeks < end)]
+        weekly = year.groupby(["interviewer_id", "week_start"])["hours"].sum()
+        busy = weekly.groupby("interviewer_id").quantile(_BUSY_WEEK)
+        inside = given[(weeks >= start) & (weeks < end)]
+        own = [*KEYS[1:], "interviewer_id"]
+        hours = inside.groupby(own, as_index=False)["hours"].sum()
+        share = hours["hours"] / hours.groupby("interviewer_id")["hours"].transform(
+            "sum"
+        )
+        hours["interviewer_hours_capacity"] = share * hours["interviewer_id"].map(busy)
+        both = pd.concat([hours, hours.assign(role_family="all")], ignore_index=True)
+        parts.append(
+            both.groupby(KEYS[1:], as_index=False)["interviewer_hours_capacity"]
+            .sum()
+            .assign(window_id=window.window_id)
+        )
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _interviewing(
+    warehouse: Warehouse, frame: pd.DataFrame, policy: Policy
+) -> pd.DataFrame:
+    """Hours a week that arrivals ask of interviewers, and why there are none."""
+    taken = warehouse.read_arrow(_HOURS_TAKEN).to_pandas()
+    frame = frame.merge(taken, on=KEYS, how="left")
+    demand = frame["arrival_rate"] * frame["hours"] / frame["n_visits"]
+    status = np.select(
+        [
+            ~(frame["n_interviewed"] > 0),
+            ~(frame["n_timed"] > 0),
+            ~(frame["n_left"] >= policy.show_minimum_entered) | demand.isna(),
+        ],
+        ["no interviews", "no minutes", "insufficient"],
+        "ok",
+    )
+    shown = status == "ok"
+    return frame.assign(
+        interviewer_hours_demand=demand.where(shown),
+        interviewer_hours_capacity=frame["interviewer_hours_capacity"].where(shown),
+        interviewer_hours_status=status,
+    )
 
 
 def _above_reference(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:

@@ -11,10 +11,16 @@ from scipy.stats import chi2, norm
 
 from orchestration.estimates.frames import Z95
 from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
-from orchestration.estimates.slices import NOTHING_KEPT, Slices
+from orchestration.estimates.slices import NOTHING_KEPT, Slices, stream
 from orchestration.settings import Policy
 from orchestration.statistics.multiplicity import benjamini_hochberg
-from orchestration.statistics.severity import Severity, severity, severity_p
+from orchestration.statistics.severity import (
+    Misfit,
+    Severity,
+    misfit,
+    severity,
+    severity_p,
+)
 from orchestration.warehouse import Warehouse
 
 Integers = NDArray[np.int64]
@@ -23,11 +29,16 @@ Floats = NDArray[np.float64]
 # Severity is told in points of a five-point scale, for which the policy's margins were
 # argued; deviations on another scale are stretched to its range.
 _POINTS = 4.0
-# How far beyond peers an index must lie, besides q, before it is flagged: two thirds
-# of their spread, half as much again of their error, .15 of correlation.
+# How far beyond peers an index must lie to be worth a word, besides q, which says that
+# it is no chance: two thirds of their spread, half as much again of their squared
+# error, .15 of correlation.
 _COMPRESSED = 0.7
 _NOISY = 1.5
 _HALO = 0.15
+# Companies drawn to tell chance from misfit: fewer where cards are many, whose
+# interviewers then tell the tails together.
+_DRAWS = (25, 100)
+_DRAWN_CARDS = 2_000_000
 
 SCHEMA = pa.schema(
     [
@@ -40,7 +51,9 @@ SCHEMA = pa.schema(
         ("se", pa.float64()), ("z", pa.float64()), ("p", pa.float64()),
         ("q", pa.float64()), ("sd_ratio", pa.float64()), ("modal_share", pa.float64()),
         ("halo_index", pa.float64()), ("rest_correlation", pa.float64()),
-        ("infit", pa.float64()), ("outfit", pa.float64()), ("flag", pa.string()),
+        ("infit", pa.float64()), ("outfit", pa.float64()),
+        ("infit_critical", pa.float64()), ("outfit_critical", pa.float64()),
+        ("flag", pa.string()),
     ]
 )  # fmt: skip
 
@@ -85,8 +98,9 @@ def interviewer_calibration(
 
     Role family `all` compares all interviewers, each within the rounds of the family
     they rated in; quarters have no other role family. Numbers need the policy's minimum
-    of candidates; below it a row has its counts and status `insufficient`. `rng` is not
-    drawn from: nothing is resampled.
+    of candidates; below it a row has its counts and status `insufficient`. What misfit
+    chance makes comes from scores drawn from the model, each slice with a stream of its
+    own from `rng`.
     """
     asked = windows(warehouse, "quarter", "year")
     history = RatingHistory(warehouse, asked)
@@ -94,12 +108,14 @@ def interviewer_calibration(
     for window in asked:
         rated = history.ratings(window)
         parts = [window.part, policy.model_dump_json(), *rated.parts()]
-        compute = partial(_window_table, rated, window, policy)
+        compute = partial(_window_table, rated, window, policy, rng)
         tables.append(slices.table(parts, compute))
     return pa.concat_tables(tables)
 
 
-def _window_table(rated: Ratings, window: Window, policy: Policy) -> pa.Table:
+def _window_table(
+    rated: Ratings, window: Window, policy: Policy, rng: np.random.Generator
+) -> pa.Table:
     """All role families of one window, with q over the window."""
     if not rated.value.size:
         return SCHEMA.empty_table()
@@ -109,14 +125,19 @@ def _window_table(rated: Ratings, window: Window, policy: Policy) -> pa.Table:
     )
     modal = _modal_shares(rated, codes[rated.criterion])
     everyone = np.ones(cards.score.size, dtype=bool)
-    parts = [_slice(cards, everyone, "all", rated, modal[-1], policy)]
+
+    def rows(chosen: NDArray[np.bool_], family: str, modal: Floats) -> pd.DataFrame:
+        own = stream(rng, f"{window.id} {family}")
+        return _slice(cards, chosen, family, rated, modal, policy, own)
+
+    parts = [rows(everyone, "all", modal[-1])]
     # Quarters of single roles are too thin to judge anybody by.
     for code, family in enumerate(families if window.kind == "year" else ()):
         chosen = codes[cards.family] == code
         if chosen.all():
             parts.append(parts[0].assign(role_family=str(family)))
         elif chosen.any():
-            parts.append(_slice(cards, chosen, str(family), rated, modal[code], policy))
+            parts.append(rows(chosen, str(family), modal[code]))
     frame = pd.concat(parts, ignore_index=True).assign(window_id=window.id)
     # Pooled rows and rows by role family are two readings of the same ratings.
     group = (frame["role_family"] != "all").to_numpy().astype(np.int64)
@@ -188,6 +209,7 @@ def _slice(
     rated: Ratings,
     modal: Floats,
     policy: Policy,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """The rows of one role family of one window, without q and flag."""
     present, interviewer = np.unique(cards.interviewer[chosen], return_inverse=True)
@@ -195,6 +217,8 @@ def _slice(
     _, candidate = np.unique(cards.candidate[chosen], return_inverse=True)
     model = severity(cards.score[chosen], candidate, cell, interviewer)
     others = _other_raters(candidate, cell, interviewer)
+    n_draws = int(np.clip(_DRAWN_CARDS // cell.size, *_DRAWS))
+    found = misfit(model, others > 0, rng=rng, n_draws=n_draws)
     frame = pd.DataFrame(
         {
             "role_family": family,
@@ -209,6 +233,7 @@ def _slice(
             "se": model.se,
             "modal_share": modal[present],
             **_habits(model, interviewer, candidate, cell, others),
+            **_misfit(found),
             **_halo(cards, chosen, model, interviewer, cell),
         }
     )
@@ -233,7 +258,7 @@ def _with_status(
     measures = [
         "estimate", "ci_low", "ci_high", "severity_raw", "severity_shrunk", "se", "z",
         "p", "sd_ratio", "modal_share", "halo_index", "rest_correlation", "infit",
-        "outfit",
+        "outfit", "infit_critical", "outfit_critical",
     ]  # fmt: skip
     crosses = (frame["ci_low"] <= 0) & (frame["ci_high"] >= 0)
     status = np.select(
@@ -271,10 +296,7 @@ def _habits(
     cell: Integers,
     others: Integers,
 ) -> dict[str, Floats]:
-    """Spread, fit and agreement with the other raters, by interviewer.
-
-    Each card is compared with what the candidate's other cards lead to expect.
-    """
+    """Spread and agreement with the other raters, by interviewer."""
     n = int(interviewer.max()) + 1
     size = np.bincount(interviewer, minlength=n).astype(float)
     mean = np.bincount(interviewer, model.residual, minlength=n) / size
@@ -283,26 +305,29 @@ def _habits(
         np.bincount(interviewer, model.expected_var, minlength=n) / size
     )
     shared = others > 0
-    who, misfit = interviewer[shared], (model.residual - model.expected)[shared]
-    variance = model.expected_var[shared]
+    who = interviewer[shared]
     rest = _rest_mean(model.residual - mean[interviewer], candidate, cell, interviewer)
     with np.errstate(invalid="ignore", divide="ignore"):
         count = np.bincount(who, minlength=n).astype(float)
-        outfit = np.bincount(who, misfit**2 / variance, minlength=n) / count
-        infit = np.bincount(who, misfit**2, minlength=n) / np.bincount(
-            who, variance, minlength=n
-        )
         correlation = _correlation(model.residual[shared], rest[shared], who, n)
         signal = model.var_candidate + model.var_candidate_round
         k = count / np.bincount(who, 1 / others[shared], minlength=n)
         reliability = signal / (signal + model.var_resid / k)
         return {
             "sd_ratio": np.sqrt(spread / predicted),
-            "infit": infit,
-            "outfit": outfit,
             "rest_correlation": np.clip(correlation / np.sqrt(reliability), -1, 1),
-            "_n_shared": count,
         }
+
+
+def _misfit(found: Misfit) -> dict[str, Floats]:
+    """Distance of cards from what the candidate's other cards lead to expect."""
+    return {
+        "infit": found.infit,
+        "outfit": found.outfit,
+        "infit_critical": found.infit_critical,
+        "outfit_critical": found.outfit_critical,
+        "_misfit_p": found.p,
+    }
 
 
 def _variance(value: Floats, group: Integers, n: int) -> Floats:
@@ -390,13 +415,13 @@ def _flags(frame: pd.DataFrame, group: Integers, policy: Policy) -> NDArray[np.o
     def discovered(p: Floats) -> NDArray[np.bool_]:
         return benjamini_hochberg(np.where(enough, p, np.nan), group) < rate
 
-    cards, shared = judged["n_cards"].to_numpy(), judged["_n_shared"].to_numpy()
+    cards = judged["n_cards"].to_numpy()
     with np.errstate(invalid="ignore", divide="ignore"):
         compressed = (judged["sd_ratio"] <= _COMPRESSED) & discovered(
             chi2.cdf((cards - 1) * judged["sd_ratio"].to_numpy() ** 2, cards - 1)
         )
         noisy = (judged["outfit"] >= _NOISY) & discovered(
-            chi2.sf(shared * judged["outfit"].to_numpy(), shared)
+            judged["_misfit_p"].to_numpy(float)
         )
         halo = (judged["halo_index"] >= _HALO) & discovered(
             norm.sf((judged["halo_index"] / judged["_halo_se"]).to_numpy())

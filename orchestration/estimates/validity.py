@@ -3,19 +3,22 @@
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from orchestration.estimates.added_validity import CORE_SHARE, added_validity
 from orchestration.estimates.frames import arrow_table, group_codes
 from orchestration.estimates.ratings import Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics import validity
+from orchestration.statistics.multiplicity import benjamini_hochberg
 from orchestration.warehouse import Warehouse
+
+Booleans = NDArray[np.bool_]
 
 # Sackett, Zhang, Berry & Lievens (2022), JAP 107(11), 2040-2068, table 3: mean
 # operational validities of structured interviews and of work samples.
 _STRUCTURED_INTERVIEW = 0.42
 _WORK_SAMPLE = 0.33
-# A round belongs to the composite where four of five hires of the family took it.
-_CORE_ROUND_SHARE = 0.8
 # Self-ratings, peers and surveys of the new hire are no outcome of the job.
 _OTHER_KINDS = ("self", "peer", "hire_survey")
 
@@ -84,6 +87,10 @@ SCHEMA = pa.schema(
         ("r_corrected", pa.float64()), ("r_corrected_ci_low", pa.float64()),
         ("r_corrected_ci_high", pa.float64()), ("ryy_assumed", pa.float64()),
         ("r_operational", pa.float64()), ("benchmark", pa.float64()),
+        ("n_complete", pa.int64()), ("delta_r2", pa.float64()),
+        ("delta_r2_p", pa.float64()), ("delta_r2_q", pa.float64()),
+        ("unique_r2", pa.float64()), ("unique_r2_ci_low", pa.float64()),
+        ("unique_r2_ci_high", pa.float64()), ("dominated_by", pa.string()),
     ]
 )  # fmt: skip
 
@@ -96,7 +103,9 @@ def predictive_validity(
     Scores are standardised over all applicants of the same role family, round, rubric
     version and scale. Hires count in the window they were hired in, applicants in that
     of their last scorecard. Pooled rows correlate within role families: differences
-    between families are taken out of both sides. `rng` is not drawn from.
+    between families are taken out of both sides. What a score adds to the others, and
+    the correction of rounds for selection on all of them, come from the hires who have
+    every score of the set. `rng` is not drawn from.
     """
     scores = warehouse.read_arrow(_SCORES).to_pandas()
     hires = warehouse.read_arrow(_HIRES).to_pandas()
@@ -105,6 +114,8 @@ def predictive_validity(
     hires = hires.drop_duplicates("application_id")
     scored = _predictors(scores, hires["application_id"])
     scored = scored.merge(hires, on="application_id", how="left")
+    # Numbers are compared faster than names.
+    scored["application_id"] = pd.factorize(scored["application_id"])[0]
     parts = [
         _window_rows(scored, window, policy)
         for window in windows(warehouse, "all", "year")
@@ -140,7 +151,7 @@ def _predictors(scores: pd.DataFrame, hired: pd.Series) -> pd.DataFrame:
     taken = rounds[rounds["application_id"].isin(hired)]
     share = taken.groupby(["role_family", "round"])["application_id"].nunique()
     n_hired = taken.groupby("role_family")["application_id"].nunique()
-    core = share.div(n_hired, level="role_family") >= _CORE_ROUND_SHARE
+    core = share.div(n_hired, level="role_family") >= CORE_SHARE
     core = core[core].reset_index()[["role_family", "round"]]
     in_core = rounds.merge(core, on=["role_family", "round"])
     n_core = core.groupby("role_family").size()
@@ -153,14 +164,17 @@ def _predictors(scores: pd.DataFrame, hired: pd.Series) -> pd.DataFrame:
             competency.assign(
                 predictor_kind="competency",
                 predictor=competency["round"] + ": " + competency["competency"],
+                of_set=competency["round"],
             ),
-            rounds.assign(predictor_kind="round", predictor=rounds["round"]),
+            rounds.assign(
+                predictor_kind="round", predictor=rounds["round"], of_set="loop"
+            ),
             composite[complete].assign(
-                predictor_kind="composite", predictor="composite"
+                predictor_kind="composite", predictor="composite", of_set=None
             ),
         ],
         ignore_index=True,
-    )[["application_id", *_PREDICTOR, "z", "last_at"]]
+    )[["application_id", *_PREDICTOR, "of_set", "z", "last_at"]]
 
 
 def _window_rows(scored: pd.DataFrame, window: Window, policy: Policy) -> pd.DataFrame:
@@ -168,13 +182,14 @@ def _window_rows(scored: pd.DataFrame, window: Window, policy: Policy) -> pd.Dat
     start, end = pd.Timestamp(window.start), pd.Timestamp(window.end)
     rated_at = pd.to_datetime(scored["last_at"])
     hired_on = pd.to_datetime(scored["hired_on"])
-    applicants = scored[(rated_at >= start) & (rated_at < end)]
-    hired = scored[(hired_on >= start) & (hired_on < end)]
-    if hired.empty:
+    is_hired = (hired_on >= start) & (hired_on < end)
+    if not is_hired.any():
         return pd.DataFrame()
+    inside = is_hired | ((rated_at >= start) & (rated_at < end))
+    everyone = scored.assign(is_hired=is_hired)[inside].reset_index(drop=True)
     # Differences between families leave both sides before pooling.
     parts = [
-        _correlated(applicants, hired, outcome, pooled=pooled, policy=policy)
+        _correlated(everyone, outcome, pooled=pooled, policy=policy)
         for outcome in ("first_review", "mean_review")
         for pooled in (True, False)
     ]
@@ -182,19 +197,16 @@ def _window_rows(scored: pd.DataFrame, window: Window, policy: Policy) -> pd.Dat
 
 
 def _correlated(
-    applicants: pd.DataFrame,
-    hired: pd.DataFrame,
+    everyone: pd.DataFrame,
     outcome: str,
     *,
     pooled: bool,
     policy: Policy,
 ) -> pd.DataFrame:
     """One row per predictor: observed validity, and corrected beside it."""
-    everyone = pd.concat(
-        [applicants.assign(_hired=False), hired.assign(_hired=True)], ignore_index=True
-    )
-    within = [everyone[name] for name in (*_PREDICTOR, "_hired")]
-    reviewed = everyone[outcome].notna() & everyone["_hired"]
+    added = added_validity(everyone, outcome, pooled=pooled, policy=policy)
+    within = [everyone[name] for name in (*_PREDICTOR, "is_hired")]
+    reviewed = everyone[outcome].notna() & everyone["is_hired"]
     centre = (
         everyone.where(reviewed)[["z", outcome]].groupby(within).transform("mean")
         if pooled
@@ -205,7 +217,7 @@ def _correlated(
         everyone = everyone.assign(role_family="all")
     code, frame = group_codes(everyone, _PREDICTOR)
     size = len(frame)
-    is_hired = everyone["_hired"].to_numpy()
+    is_hired = everyone["is_hired"].to_numpy()
     ratio = validity.sd_ratios(everyone["z"], is_hired, group=code, n_groups=size)
     usable = np.where(np.isfinite(ratio) & (ratio > 0), ratio, 1.0)
     chosen = reviewed.to_numpy()
@@ -240,12 +252,12 @@ def _correlated(
     }
     crosses = (found.observed.low <= 0) & (found.observed.high >= 0)
     take_home = frame["predictor"].str.contains("take_home")
-    return frame.assign(
+    frame = frame.assign(
         outcome=outcome,
         horizon_months=pd.Series(np.round(horizon)).astype("Int64"),
         n=n,
         n_hired=n_hired,
-        n_applicants_scored=np.bincount(code[~is_hired], minlength=size),
+        n_applicants_scored=np.bincount(code, minlength=size),
         share_left=share_left,
         selection_kind="direct",
         ryy_assumed=policy.criterion_reliability,
@@ -253,4 +265,29 @@ def _correlated(
         ci_method=np.where(few, "none", "Fisher z"),
         status=np.select([few, crosses], ["insufficient", "inconclusive"], "ok"),
         **{name: np.where(few, np.nan, value) for name, value in shown.items()},
+    )
+    return _with_added(frame, added, few)
+
+
+def _with_added(
+    frame: pd.DataFrame, added: pd.DataFrame, few: Booleans
+) -> pd.DataFrame:
+    """What a score adds beside its validity; rounds corrected for all of them.
+
+    Hires were chosen by all rounds together, so a round corrected for itself alone
+    stays falsely low where the others chose against it.
+    """
+    frame = frame.merge(added, on=_PREDICTOR, how="left")
+    is_joint = frame["joint"].notna().to_numpy(bool) & ~few
+    for name in ("r_corrected", "r_corrected_ci_low", "r_corrected_ci_high"):
+        joint = frame[name.replace("r_corrected", "joint")]
+        frame[name] = frame[name].where(~is_joint, joint)
+    frame["r_operational"] = frame["r_operational"].where(
+        ~is_joint, frame["joint_operational"]
+    )
+    frame["selection_kind"] = np.where(is_joint, "joint", "direct")
+    kind = group_codes(frame, ["predictor_kind"])[0]
+    return frame.assign(
+        n_complete=frame["n_complete"].astype("Int64"),
+        delta_r2_q=benjamini_hochberg(frame["delta_r2_p"].to_numpy(), kind),
     )

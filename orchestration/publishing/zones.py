@@ -91,7 +91,8 @@ TABLES = {
              "ageing_over_p85", "share_of_cycle_days",
              *_with_interval("km_median_days"), "p85_days", "reference_days",
              "reference_kind",
-             "p", "bottleneck_rank", "is_bottleneck"),
+             "p", "interviewer_hours_demand", "interviewer_hours_capacity",
+             "interviewer_hours_status", "bottleneck_rank", "is_bottleneck"),
         ),
         PublishedTable(
             "adverse_impact",
@@ -123,7 +124,7 @@ TABLES = {
             ("role_family", "interviewer_id", "interviewer_name"),
             ("n_cards", "n_corated", "severity_raw", "severity_shrunk", "se", "z", "p",
              "q", "sd_ratio", "modal_share", "halo_index", "rest_correlation", "infit",
-             "outfit", "flag"),
+             "outfit", "infit_critical", "outfit_critical", "flag"),
         ),
         PublishedTable(
             "interviewer_drift",
@@ -156,7 +157,8 @@ TABLES = {
             ("role_family", "predictor_kind", "predictor", "outcome", "horizon_months"),
             ("n_applicants_scored", "n_hired", "share_left", "sd_ratio_u",
              "selection_kind", *_with_interval("r_corrected"), "ryy_assumed",
-             "r_operational", "benchmark"),
+             "r_operational", "benchmark", "n_complete", "delta_r2", "delta_r2_p",
+             "delta_r2_q", *_with_interval("unique_r2"), "dominated_by"),
         ),
         PublishedTable(
             "data_quality", ("section", "entity", "source", "measure"), (),

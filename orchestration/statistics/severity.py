@@ -1,6 +1,6 @@
 """Interviewer severity, adjusted for who was interviewed and in which round."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,7 +17,40 @@ Integers = NDArray[np.int64]
 # only to second order.
 _PASSES, _SETTLED = 12, 1e-3
 _START = np.array([0.3, 0.3, 0.4])
-_SMALLEST = 1e-12
+_SMALLEST, _ROUNDING = 1e-12, 1e-9
+# Simulated at a time: some tens of megabytes.
+_BATCH = 2_000_000
+# Cube roots of mean squares of fewer cards are too skewed to stand for those of others.
+_FEW = 5
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Cards as sparse indicator matrices; columns are interviewers, then cells."""
+
+    score: Floats
+    columns: sp.csr_matrix
+    visit: Integers
+    visit_candidate: Integers
+    visits: sp.csr_matrix
+    candidates: sp.csr_matrix
+    n_interviewers: int
+    gram: Floats
+    gram_visits: Floats
+    gram_candidates: Floats
+    null: Floats
+    weights: Floats
+    alone: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What simulating from the model needs; `precision` is the diagonal of V⁻¹."""
+
+    design: _Design
+    components: Floats
+    covariance: Floats
+    precision: Floats
 
 
 @dataclass(frozen=True)
@@ -39,6 +72,8 @@ class Severity:
         both without the interviewer's own severity.
     residual : ndarray, shape (n_cards,)
         Score minus round mean and interviewer effect.
+    model : object
+        What `misfit` needs besides.
     """
 
     raw: Floats
@@ -52,25 +87,32 @@ class Severity:
     expected: Floats
     expected_var: Floats
     residual: Floats
+    model: _Model = field(repr=False)
 
 
 @dataclass(frozen=True)
-class _Design:
-    """Cards as sparse indicator matrices; columns are interviewers, then cells."""
+class Misfit:
+    """How far each interviewer's cards lie from what the model expects of them.
 
-    score: Floats
-    columns: sp.csr_matrix
-    visit: Integers
-    visit_candidate: Integers
-    visits: sp.csr_matrix
-    candidates: sp.csr_matrix
-    n_interviewers: int
-    gram: Floats
-    gram_visits: Floats
-    gram_candidates: Floats
-    null: Floats
-    weights: Floats
-    alone: NDArray[np.bool_]
+    Attributes
+    ----------
+    n : ndarray of int, shape (n_interviewers,)
+        Cards compared.
+    infit, outfit : ndarray
+        Mean squared misfit over what is expected, weighted by information and not; 1
+        is what all interviewers of the same cells show together. NaN without a card.
+    infit_critical, outfit_critical : ndarray
+        What an interviewer like the others reaches by chance with probability `level`.
+    p : ndarray
+        Probability that one like the others reaches the outfit.
+    """
+
+    n: Integers
+    infit: Floats
+    outfit: Floats
+    infit_critical: Floats
+    outfit_critical: Floats
+    p: Floats
 
 
 def severity(
@@ -125,7 +167,8 @@ def severity(
     var_interviewer = _between(raw[~design.alone], se[~design.alone])
     shrunk, shrunk_sd = _predicted(raw, within, var_interviewer)
     residual = design.score - design.columns @ effects
-    weighted, precision = _leave_one_out(design, components, residual)
+    weighted = _weighted(design, components, residual[:, None])[:, 0]
+    precision = _precision(design, components)
     return Severity(
         raw=np.where(design.alone, np.nan, -raw),
         se=np.where(design.alone, np.nan, se),
@@ -138,7 +181,88 @@ def severity(
         expected=residual - weighted / precision,
         expected_var=1 / precision,
         residual=residual,
+        model=_Model(design, components, covariance, precision),
     )
+
+
+def misfit(
+    found: Severity,
+    is_judged: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    n_draws: int,
+    level: float = 0.05,
+) -> Misfit:
+    """Return how well each interviewer's cards fit, and what chance would do.
+
+    A card's misfit is its distance from what the candidate's other cards lead to
+    expect. Rules of thumb for its mean square ("above 1.5") raise false alarms that
+    depend on the number of cards and on who rated with whom; critical values therefore
+    come from scores drawn from the fitted model for the same candidates, cells and
+    interviewers, with interviewers and cells fitted anew each time. Cube roots of mean
+    squares are nearly normal with a spread of one over the root of the number of
+    cards, so draws of all interviewers tell the tails together.
+
+    Parameters
+    ----------
+    found : Severity
+        The fitted model.
+    is_judged : array_like of bool, shape (n_cards,)
+        Cards to compare, such as those another interviewer's card stands beside.
+    rng : numpy.random.Generator
+        Draws the scores.
+    n_draws : int
+        How many companies to draw, at least 2.
+    level : float
+        Probability with which chance reaches a critical value.
+
+    Returns
+    -------
+    Misfit
+        By interviewer code.
+
+    Raises
+    ------
+    ValueError
+        If `n_draws` is below 2 or there is not one entry of `is_judged` per card.
+
+    References
+    ----------
+    Wright & Masters (1982), Rating Scale Analysis, ch. 5, for the mean squares; Wilson
+    & Hilferty (1931), PNAS 17, 684-688, for the cube root; Wolfe (2013), J. Appl.
+    Meas. 14(1), 1-9, for critical values by parametric bootstrap.
+    """
+    judged = np.asarray(is_judged, dtype=np.bool_)
+    model = found.model
+    if n_draws < 2 or judged.shape != model.design.score.shape:
+        raise ValueError(
+            f"n_draws must be at least 2 and is_judged have {model.design.score.size}"
+            f" entries, got {n_draws} and shape {judged.shape}"
+        )
+    distance = (found.residual - found.expected)[:, None]
+    n, squares = _mean_squares(model, judged, distance)
+    root = np.cbrt(squares[:, :, 0])
+    batch = max(1, _BATCH // max(judged.size, 1))
+    sizes = [min(batch, n_draws - at) for at in range(0, n_draws, batch)]
+    parts = [_mean_squares(model, judged, _drawn(model, rng, size)) for size in sizes]
+    roots = np.cbrt(np.concatenate([drawn for _, drawn in parts], axis=2))
+    centre = roots.mean(axis=2)
+    scale = np.sqrt(np.maximum(n, 1))
+    # A draw lies closer to the mean of all draws, itself among them, than scores that
+    # are not one of them.
+    wider = np.sqrt((n_draws + 1) / (n_draws - 1))
+    pooled = wider * (roots - centre[:, :, None]) * scale[:, None]
+    steady = n >= _FEW if (n >= _FEW).any() else n > 0
+    chance = np.sort(pooled[:, steady].reshape(2, -1), axis=1)
+    if not chance.size:
+        nothing = np.full(n.size, np.nan)
+        return Misfit(n, nothing, nothing, nothing, nothing, nothing)
+    reached = np.quantile(chance, 1 - level, axis=1)
+    critical = np.maximum(centre + reached[:, None] / scale, 0.0) ** 3
+    beyond = (root[1] - centre[1]) * scale
+    above = chance.shape[1] - np.searchsorted(chance[1], beyond - 1e-12)
+    p = np.where(np.isnan(beyond), np.nan, (1 + above) / (1 + chance.shape[1]))
+    return Misfit(n, squares[0, :, 0], squares[1, :, 0], critical[0], critical[1], p)
 
 
 def severity_p(
@@ -377,19 +501,74 @@ def _predicted(raw: Floats, within: Floats, variance: float) -> tuple[Floats, Fl
     return gain @ raw, sd
 
 
-def _leave_one_out(
-    design: _Design, components: Floats, residual: Floats
-) -> tuple[Floats, Floats]:
-    """`V⁻¹r` and the diagonal of `V⁻¹`: each card against all others."""
-    var_resid = components[2]
-    _, shrink, t, g = _precisions(design, components)
-    sums = np.bincount(design.visit, residual)
-    over = np.bincount(design.visit_candidate, t * sums)
-    visit, candidate = design.visit, design.visit_candidate[design.visit]
-    weighted = (
-        residual / var_resid
-        - shrink[visit] * sums[visit]
-        - t[visit] * g[candidate] * over[candidate]
+def _weighted(design: _Design, components: Floats, values: Floats) -> Floats:
+    """V⁻¹ times values of shape (n_cards, n_columns)."""
+    _, shrink, t, g = (part[:, None] for part in _precisions(design, components))
+    of_visit, of_candidate = _members(design)
+    sums = of_visit.T @ values
+    over = of_candidate.T @ (t * sums)
+    weighted = values / components[2] - of_visit @ (
+        shrink * sums + t * (of_candidate @ (g * over))
     )
-    precision = 1 / var_resid - shrink[visit] - g[candidate] * t[visit] ** 2
-    return weighted, precision
+    return np.asarray(weighted)
+
+
+def _precision(design: _Design, components: Floats) -> Floats:
+    """The diagonal of V⁻¹: what each card says that all others do not."""
+    _, shrink, t, g = _precisions(design, components)
+    visit, candidate = design.visit, design.visit_candidate[design.visit]
+    precision: Floats = 1 / components[2] - shrink[visit] - g[candidate] * t[visit] ** 2
+    return precision
+
+
+def _members(design: _Design) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Which visit each card belongs to, and which candidate each visit."""
+    return _indicator(design.visit), _indicator(design.visit_candidate)
+
+
+def _indicator(code: Integers) -> sp.csr_matrix:
+    """A one in each row, in the column of its code."""
+    rows = np.arange(code.size + 1)
+    size = int(code.max(initial=-1)) + 1
+    return sp.csr_matrix((np.ones(code.size), code, rows), shape=(code.size, size))
+
+
+def _drawn(model: _Model, rng: np.random.Generator, n_draws: int) -> Floats:
+    """Misfit of cards drawn from the model, shape (n_cards, n_draws)."""
+    design, spread = model.design, np.sqrt(model.components)
+    of_visit, of_candidate = _members(design)
+    visit = spread[1] * rng.standard_normal((of_visit.shape[1], n_draws))
+    visit += of_candidate @ (
+        spread[0] * rng.standard_normal((of_candidate.shape[1], n_draws))
+    )
+    score = spread[2] * rng.standard_normal((design.score.size, n_draws))
+    score += of_visit @ visit
+    weighted = _weighted(design, model.components, score)
+    effects = model.covariance @ (design.columns.T @ weighted)
+    fitted = design.columns @ effects
+    weighted -= _weighted(design, model.components, fitted)
+    return weighted / model.precision[:, None]
+
+
+def _mean_squares(
+    model: _Model, judged: NDArray[np.bool_], distance: Floats
+) -> tuple[Integers, Floats]:
+    """Judged cards by interviewer; their infit and outfit by interviewer and column.
+
+    Rounds differ in how well they can be scored, so squares are told in those of all
+    cards of the cell.
+    """
+    design = model.design
+    columns = design.columns[judged]
+    p = design.n_interviewers
+    squares = distance[judged] ** 2
+    precision = model.precision[judged][:, None]
+    by_cell, by_interviewer = columns[:, p:], columns[:, :p]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        usual = (by_cell.T @ (squares * precision)) / by_cell.sum(axis=0).T
+        # What is left of a cell that fits exactly is rounding.
+        squares = squares / (by_cell @ np.where(usual > _ROUNDING, usual, 1.0))
+        n = np.asarray(by_interviewer.sum(axis=0)).ravel()
+        infit = (by_interviewer.T @ squares) / (by_interviewer.T @ (1 / precision))
+        outfit = (by_interviewer.T @ (squares * precision)) / n[:, None]
+    return n.astype(np.int64), np.stack([np.asarray(infit), np.asarray(outfit)])

@@ -2,13 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
 from orchestration.cli import Exit
+from orchestration.explanations import PARTS, reader_texts
 from orchestration.settings import Home, Policy, load_settings
 
+ROOT = Path(__file__).parents[2]
 APPLICATIONS = (
     "application_id,candidate_id,applied_at,status\nA1,C1,2026-01-05T10:00:00Z,active\n"
 )
@@ -55,6 +58,40 @@ def test_the_commented_policy_can_be_uncommented(home, calibrant):
     )
 
     assert Policy.model_validate(values) == Policy()
+
+
+@pytest.mark.parametrize("table", sorted(reader_texts()))
+def test_explain_tells_what_the_document_tells(table, calibrant):
+    told = calibrant("explain", table.removeprefix("rpt_"))
+
+    document = (ROOT / "docs" / "statistics.md").read_text()
+    section = next(part for part in document.split("\n## ") if f"\n`{table}`\n" in part)
+    sentences = [
+        line.rpartition("** ")[2]
+        for line in section.splitlines()[2:]
+        if "`rpt_" not in line
+    ]
+    assert told.code == 0
+    assert len(sentences) > 8
+    assert [line for line in sentences if line not in told.text] == []
+
+
+def test_explain_gives_a_machine_each_part_by_name(calibrant):
+    told = calibrant("explain", "bottlenecks", "--json")
+
+    reader = json.loads(told.out)["reader"]
+    assert reader["question"].endswith("?")
+    assert list(reader) == ["title", *PARTS]
+
+
+def test_a_section_without_one_of_its_parts_is_refused(tmp_path, monkeypatch):
+    text = "# S\n\n## Funnel: who?\n\n`rpt_funnel`\n\n**The question.** Who?\n"
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "statistics.md").write_text(text)
+    monkeypatch.setattr("orchestration.explanations.PROJECT", tmp_path)
+
+    with pytest.raises(ValueError, match=r"rpt_funnel has no text for The number\."):
+        reader_texts()
 
 
 def test_init_overwrites_nothing(home, calibrant):

@@ -1,6 +1,7 @@
 """What the documents name exists, and what exists is named in the documents."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from expectations import GUARDED
 from orchestration.cli import app
+from orchestration.explanations import reader_texts
 from orchestration.publishing.zones import TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +124,28 @@ def test_every_published_column_is_described_for_readers():
     ]
 
     assert silent == []
+
+
+def test_every_table_of_numbers_has_its_question_reading_and_limits():
+    # What was delivered, and what the rules propose, are told elsewhere.
+    numbers = {f"rpt_{name}" for name in TABLES} - {
+        "rpt_data_quality", "rpt_rubric_recommendations",
+    }  # fmt: skip
+
+    texts = reader_texts()
+
+    assert set(texts) == numbers
+    for text in texts.values():
+        assert text.title.endswith("?")
+        assert text.parts["question"].endswith("?")
+
+
+def test_every_text_a_wheel_carries_exists():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    carried = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+
+    assert "docs/statistics.md" in carried
+    assert [source for source in carried if not (ROOT / source).is_file()] == []
 
 
 def test_every_command_is_in_the_readme():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 
 from orchestration.estimates import ESTIMATES
 from orchestration.estimates.adverse_impact import adverse_impact
@@ -182,6 +183,41 @@ def test_an_interviewer_who_gives_one_score_for_all_is_flagged_for_halo(
     assert result.loc["i06", "flag"] == "halo"
     assert result.loc["i06", "halo_index"] > 0.15
     assert set(result["flag"].drop("i06")) == {"none"}
+
+
+def careless(frame: pd.DataFrame, interviewer: str, *, times: float) -> pd.DataFrame:
+    """Ratings of which one interviewer's error is blown up by noise of its own."""
+    rng = np.random.default_rng(11)
+    own = frame["interviewer_id"] == interviewer
+    # The mean of a card's three competencies errs by about .38 points in these panels;
+    # noise of each competency's own leaves no halo.
+    noise = 0.38 * np.sqrt(3 * (times**2 - 1)) * rng.normal(size=len(frame))
+    noisy = np.clip(np.round(frame["rating_value"] + noise), 1, 5)
+    return frame.assign(rating_value=frame["rating_value"].where(~own, noisy))
+
+
+def test_an_interviewer_whose_error_is_doubled_is_flagged_as_noisy(
+    tmp_path: Path,
+) -> None:
+    frame = careless(panels(np.random.default_rng(6)), "i05", times=2.0)
+
+    result = calibration_of(tmp_path, frame)
+
+    noisy = result.loc["i05"]
+    assert result["flag"].eq("noisy").to_dict() == {
+        name: name == "i05" for name in result.index
+    }
+    assert noisy["outfit"] > max(1.5, noisy["outfit_critical"])
+    assert noisy["infit"] > noisy["infit_critical"]
+    assert (result["outfit_critical"] > 1).all()
+
+
+def test_what_chance_makes_of_misfit_depends_on_the_seed_only(tmp_path: Path) -> None:
+    frame = panels(np.random.default_rng(6), n_candidates=60)
+
+    one, other = (calibration_of(tmp_path, frame) for _ in range(2))
+
+    pd.testing.assert_frame_equal(one, other)
 
 
 def eight_quarters() -> pd.DataFrame:
@@ -645,18 +681,88 @@ def waiting(days: float, *, sla: float | None) -> dict[str, pd.DataFrame]:
     )
     visits = pd.DataFrame(
         {
+            "application_id": pd.Series(dtype=str),
             "role_family": pd.Series(dtype=str),
             "stage": pd.Series(dtype=str),
             "entered_at": pd.Series(dtype="datetime64[us]"),
             "exited_at": pd.Series(dtype="datetime64[us]"),
         }
     )
+    cards = pd.DataFrame(
+        {
+            "scorecard_id": ["none"], "application_id": ["none"],
+            "interviewer_id": ["i1"], "role_family": ["engineering"],
+            "round": ["screen"], "minutes": [60.0], "is_shadow": [False],
+            "submitted_at": [pd.Timestamp("2026-07-08")],
+        }
+    ).iloc[:0]  # fmt: skip
     return {
         "fct_stage_outcomes": frame,
         "dim_stages": stages,
         "fct_stage_weeks": weeks,
         "fct_stage_visits": visits,
+        "fct_scorecards": cards,
     }
+
+
+def interviewed(days: float) -> dict[str, pd.DataFrame]:
+    """Two cards of 45 minutes for everybody, of two interviewers, ten people a week."""
+    tables = waiting(days, sla=None)
+    outcomes = tables["fct_stage_outcomes"]
+    people = len(outcomes)
+    week = np.arange(people) // 10 % 12
+    cards = pd.DataFrame(
+        {
+            "application_id": np.repeat(outcomes["application_id"].to_numpy(), 2),
+            "interviewer_id": ["i1", "i2"] * people,
+            "role_family": "engineering",
+            "round": "phone",
+            "minutes": 45.0,
+            "is_shadow": False,
+            "submitted_at": np.repeat(
+                outcomes["first_entered_at"].to_numpy()
+                + week.astype("timedelta64[W]"), 2
+            ),
+        }
+    )  # fmt: skip
+    cards["scorecard_id"] = np.arange(len(cards)).astype(str)
+    return {**tables, "fct_scorecards": cards}
+
+
+def test_interviewing_asked_for_stands_beside_a_busy_week(tmp_path: Path) -> None:
+    tables = interviewed(14.0)
+
+    table = estimated(bottlenecks, tmp_path, Policy(), **tables)
+
+    row = one(table, window_id="2026Q3", role_family="all")
+    cards = tables["fct_scorecards"]
+    weekly = cards[cards["interviewer_id"] == "i1"].groupby("submitted_at").size()
+    # Ten arrive a week and ask for an hour and a half each.
+    assert row["interviewer_hours_demand"] == pytest.approx(15)
+    assert row["interviewer_hours_capacity"] == pytest.approx(
+        2 * 0.75 * weekly.quantile(0.85)
+    )
+    assert row["interviewer_hours_status"] == "ok"
+
+
+def test_unknown_minutes_are_no_hours(tmp_path: Path) -> None:
+    tables = interviewed(14.0)
+    tables["fct_scorecards"]["minutes"] = np.nan
+
+    table = estimated(bottlenecks, tmp_path, Policy(), **tables)
+
+    assert set(table["interviewer_hours_status"]) == {"no minutes"}
+    assert table["interviewer_hours_demand"].isna().all()
+
+
+def test_a_stage_without_interviews_asks_nothing_of_interviewers(
+    tmp_path: Path,
+) -> None:
+    table = estimated(bottlenecks, tmp_path, Policy(), **waiting(14.0, sla=None))
+
+    assert set(table["interviewer_hours_status"]) == {"no interviews"}
+    hours = ["interviewer_hours_demand", "interviewer_hours_capacity"]
+    assert table[hours].isna().all(axis=None)
 
 
 def test_days_are_counted_above_the_sla(tmp_path: Path) -> None:
@@ -790,6 +896,121 @@ def test_validity_is_found_with_its_interval(tmp_path: Path) -> None:
     assert row["sd_ratio_u"] == pytest.approx(1, abs=0.1)
     assert (row["n"], row["status"], row["horizon_months"]) == (300, "ok", 6)
     assert np.isnan(row["r_operational"])
+
+
+def chosen_by_rounds(rng: np.random.Generator, *, n: int) -> dict[str, pd.DataFrame]:
+    """A loop of three rounds, hires chosen by all; only the first two matter."""
+    common = np.sqrt(0.35) * rng.normal(size=(n, 1))
+    score = common + np.sqrt(0.65) * rng.normal(size=(n, 3))
+    review = score @ [0.5, 0.3, 0.0] + np.sqrt(0.5) * rng.normal(size=n)
+    on = score[:, 0] > 0.2
+    is_hired = on & (score.sum(axis=1) > np.quantile(score[on].sum(axis=1), 0.6))
+    ids = np.array([f"a{place:04}" for place in range(n)])
+    rows = [
+        {"candidate_id": ids[place], "interviewer_id": "i1", "round": step,
+         "competency": step, "rating_value": float(score[place, column])}
+        for column, step in enumerate(("phone", "design", "lunch"))
+        for place in np.flatnonzero(on | (column == 0))
+    ]  # fmt: skip
+    hires = pd.DataFrame(
+        {"application_id": ids[is_hired], "employee_id": ids[is_hired],
+         "hired_on": dt.date(2026, 8, 20), "is_left": False}
+    )  # fmt: skip
+    reviews = pd.DataFrame(
+        {"review_id": ids[is_hired], "employee_id": ids[is_hired], "kind": "manager",
+         "review_score": review[is_hired], "months_since_hire": 6.0,
+         "reviewed_on": dt.date(2027, 2, 20)}
+    )  # fmt: skip
+    return {
+        "fct_ratings": rating_rows(rows), "fct_hires": hires,
+        "fct_performance_reviews": reviews,
+    }  # fmt: skip
+
+
+def rounds_of(table: pd.DataFrame) -> pd.DataFrame:
+    chosen = (table["window_id"] == "all") & (table["role_family"] == "all")
+    chosen &= (table["predictor_kind"] == "round") & (table["outcome"] == "mean_review")
+    return table[chosen].set_index("predictor")
+
+
+def test_what_a_round_adds_is_told_and_a_useless_one_is_outdone(tmp_path: Path) -> None:
+    tables = chosen_by_rounds(np.random.default_rng(5), n=2000)
+
+    rounds = rounds_of(estimated(predictive_validity, tmp_path, Policy(), **tables))
+
+    assert rounds.loc["phone", "delta_r2_q"] < 0.001
+    assert rounds.loc["phone", "unique_r2_ci_low"] > 0
+    assert rounds.loc["lunch", "unique_r2_ci_low"] == 0
+    assert rounds.loc["lunch", "dominated_by"] == "phone"
+    assert rounds["dominated_by"].isna()["phone"]
+    assert (rounds["n_complete"] == rounds["n"]).all()
+
+
+def test_increments_equal_a_regression_with_and_without_the_round(
+    tmp_path: Path,
+) -> None:
+    tables = chosen_by_rounds(np.random.default_rng(5), n=600)
+    wide = tables["fct_ratings"].pivot(
+        index="application_id", columns="round", values="rating_value"
+    )
+    review = tables["fct_performance_reviews"].set_index("employee_id")["review_score"]
+    full = sm.OLS(review, sm.add_constant(wide.loc[review.index]))
+    fewer = sm.OLS(review, sm.add_constant(wide.loc[review.index, ["phone", "lunch"]]))
+    _, p, _ = full.fit().compare_f_test(fewer.fit())
+
+    rounds = rounds_of(estimated(predictive_validity, tmp_path, Policy(), **tables))
+
+    assert rounds.loc["design", "delta_r2"] == pytest.approx(
+        full.fit().rsquared - fewer.fit().rsquared
+    )
+    assert rounds.loc["design", "delta_r2_p"] == pytest.approx(p)
+
+
+def test_rounds_are_corrected_for_selection_on_all_of_them(tmp_path: Path) -> None:
+    tables = chosen_by_rounds(np.random.default_rng(5), n=6000)
+
+    rounds = rounds_of(estimated(predictive_validity, tmp_path, Policy(), **tables))
+
+    # Of all applicants: covariances (.605, .475, .28) over the outcome's spread.
+    truth = pd.Series({"phone": 0.622, "design": 0.489, "lunch": 0.288})
+    assert set(rounds["selection_kind"]) == {"joint"}
+    assert rounds.loc["lunch", "estimate"] < 0.05
+    assert (rounds["r_corrected"] - truth).abs().max() < 0.07
+    assert (rounds["r_corrected_ci_low"] < truth[rounds.index]).all()
+    assert (rounds["r_corrected_ci_high"] > truth[rounds.index]).all()
+
+
+def test_too_few_complete_hires_add_nothing_and_are_corrected_singly(
+    tmp_path: Path,
+) -> None:
+    tables = chosen_by_rounds(np.random.default_rng(5), n=300)
+    policy = Policy(show_minimum_outcomes=len(tables["fct_hires"]))
+    lunch = tables["fct_ratings"]["round"] == "lunch"
+    hired = tables["fct_ratings"]["application_id"].isin(
+        tables["fct_hires"]["application_id"].iloc[:3]
+    )
+    tables["fct_ratings"] = tables["fct_ratings"][~(lunch & hired)]
+
+    rounds = rounds_of(estimated(predictive_validity, tmp_path, policy, **tables))
+
+    assert (rounds["n_complete"] == len(tables["fct_hires"]) - 3).all()
+    assert rounds["unique_r2"].isna().all()
+    assert set(rounds["selection_kind"]) == {"direct"}
+
+
+def test_hires_count_once_in_the_spread_of_applicants(tmp_path: Path) -> None:
+    tables = hired(100, 0.5)
+    ratings, hires = tables["fct_ratings"], tables["fct_hires"]
+    own = ratings["application_id"].isin(hires["application_id"])
+
+    table = estimated(predictive_validity, tmp_path, Policy(), **tables)
+
+    row = one(table, window_id="all", role_family="all", predictor_kind="round",
+              outcome="first_review")  # fmt: skip
+    assert row["n_applicants_scored"] == len(ratings)
+    assert row["sd_ratio_u"] == pytest.approx(
+        ratings["rating_value"].std() / ratings.loc[own, "rating_value"].std()
+    )
 
 
 def test_few_reviewed_hires_show_no_validity(tmp_path: Path) -> None:

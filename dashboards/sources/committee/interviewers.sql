@@ -29,6 +29,8 @@ select
     as_decimal(severity_raw, status) as severity_raw,
     p_value(q) as q,
     as_decimal(sd_ratio, status) as spread_ratio,
+    as_decimal(outfit, status) as misfit,
+    as_decimal(outfit_critical, status) as misfit_by_chance,
     as_percent(modal_share, status) as most_used_level_share,
     as_decimal(halo_index, status) as halo_index
 from interviewer_calibration

@@ -23,7 +23,18 @@ select
     decimal_range(r_corrected_ci_low, r_corrected_ci_high) as corrected_interval,
     as_percent(share_left, status) as share_left,
     as_decimal(sd_ratio_u, status) as spread_kept,
-    coalesce(selection_kind, '–') as selection_kind,
+    case selection_kind
+        when 'joint' then 'all rounds together'
+        when 'direct' then 'this score'
+        else '–'
+    end as selected_on,
+    as_count(n_complete, status) as n_complete,
+    percent_with_range(unique_r2, unique_r2_ci_low, unique_r2_ci_high, status) as adds,
+    p_value(delta_r2_q) as adds_q,
+    case
+        when unique_r2 is null then '–'
+        else coalesce(readable(dominated_by), 'none')
+    end as outdone_by,
     as_decimal(benchmark, status) as benchmark
 from predictive_validity
 order by slice, place

@@ -37,6 +37,14 @@ select
     as_days(arrival_rate, status) as arrivals_per_week,
     as_days(throughput, status) as departures_per_week,
     as_decimal(backlog_growth, status) as backlog_growth_per_week,
-    decimal_range(backlog_growth_ci_low, backlog_growth_ci_high) as backlog_interval
+    decimal_range(backlog_growth_ci_low, backlog_growth_ci_high) as backlog_interval,
+    case
+        when interviewer_hours_status = 'no interviews' then '–'
+        else as_days(interviewer_hours_demand, status)
+    end as hours_asked,
+    case
+        when interviewer_hours_status = 'no interviews' then '–'
+        else as_days(interviewer_hours_capacity, status)
+    end as hours_to_give
 from bottlenecks
 order by role_family, starts_on, stage_order

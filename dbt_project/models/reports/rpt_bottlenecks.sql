@@ -64,6 +64,9 @@ final as (
         estimates.reference_days,
         estimates.reference_kind,
         estimates.p,
+        estimates.interviewer_hours_demand,
+        estimates.interviewer_hours_capacity,
+        estimates.interviewer_hours_status,
         estimates.bottleneck_rank,
         estimates.is_bottleneck
     from estimates

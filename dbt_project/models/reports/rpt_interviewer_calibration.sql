@@ -53,6 +53,8 @@ final as (
         estimates.rest_correlation,
         estimates.infit,
         estimates.outfit,
+        estimates.infit_critical,
+        estimates.outfit_critical,
         estimates.flag
     from estimates
     inner join windows on estimates.window_id = windows.window_id

@@ -30,6 +30,25 @@ final as (
         estimates.ci_high,
         estimates.ci_method,
         estimates.status,
+        estimates.n_applicants_scored,
+        estimates.n_hired,
+        estimates.share_left,
+        estimates.sd_ratio_u,
+        estimates.selection_kind,
+        estimates.r_corrected,
+        estimates.r_corrected_ci_low,
+        estimates.r_corrected_ci_high,
+        estimates.ryy_assumed,
+        estimates.r_operational,
+        estimates.benchmark,
+        estimates.n_complete,
+        estimates.delta_r2,
+        estimates.delta_r2_p,
+        estimates.delta_r2_q,
+        estimates.unique_r2,
+        estimates.unique_r2_ci_low,
+        estimates.unique_r2_ci_high,
+        estimates.dominated_by,
         case
             when estimates.status = 'insufficient'
                 then
@@ -41,18 +60,7 @@ final as (
                     'early: fewer than {{ var("policy").act_minimum_outcomes }}'
                     || ' hires with a review'
             else ''
-        end as status_reason,
-        estimates.n_applicants_scored,
-        estimates.n_hired,
-        estimates.share_left,
-        estimates.sd_ratio_u,
-        estimates.selection_kind,
-        estimates.r_corrected,
-        estimates.r_corrected_ci_low,
-        estimates.r_corrected_ci_high,
-        estimates.ryy_assumed,
-        estimates.r_operational,
-        estimates.benchmark
+        end as status_reason
     from estimates
     inner join windows on estimates.window_id = windows.window_id
 
