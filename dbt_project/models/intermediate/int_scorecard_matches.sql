@@ -159,7 +159,7 @@ without_interview as (
 
 ),
 
-final as (
+combined as (
 
     select
         interview_id,
@@ -176,6 +176,19 @@ final as (
         days_to_card,
         match_state
     from without_interview
+
+),
+
+final as (
+
+    select
+        interview_id,
+        interviewer_id,
+        scorecard_id,
+        days_to_card,
+        match_state,
+        coalesce(scorecard_id, interview_id || '|' || interviewer_id) as match_id
+    from combined
 
 )
 
