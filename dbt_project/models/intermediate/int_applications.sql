@@ -120,6 +120,20 @@ lasting_endings as (
             and next_at < occurred_at
             + interval '{{ var("policy").reversal_days }}' day
         )
+        -- Who is hired was not turned away for good, whether or not that was undone.
+        and not (
+            kind in ('rejected', 'withdrawn') and coalesce(next_kind, '') = 'hired'
+        )
+
+),
+
+hires_after_ending as (
+
+    select
+        application_id,
+        next_at as hired_at
+    from events_with_next
+    where kind in ('rejected', 'withdrawn') and next_kind = 'hired'
 
 ),
 
@@ -203,6 +217,7 @@ ended as (
             read_applications.closed_at,
             read_applications.updated_at
         ) as ended_at,
+        hires_after_ending.application_id is not null as is_hired_after_ending,
         lower(
             coalesce(first_endings.reason_group, read_applications.close_reason, '')
         ) as ending_reason
@@ -213,6 +228,11 @@ ended as (
         on
             episodes.application_id = first_endings.application_id
             and episodes.reopening_number = first_endings.reopening_number
+    left join hires_after_ending
+        on
+            first_endings.application_id = hires_after_ending.application_id
+            and first_endings.occurred_at = hires_after_ending.hired_at
+            and first_endings.kind = 'hired'
     left join applications_with_events
         on read_applications.application_id = applications_with_events.application_id
 
@@ -246,6 +266,7 @@ final as (
         in_families.department,
         in_families.level,
         in_families.next_reopened_at,
+        in_families.is_hired_after_ending,
         in_families.started_at as applied_at,
         in_families.application_id
         || case

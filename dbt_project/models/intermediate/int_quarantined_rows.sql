@@ -186,9 +186,9 @@ ratings_off_scale as (
         _source as source,
         _file as file,
         _line as line,
-        'rating_off_scale' as code
+        rating_state as code
     from rating_states
-    where rating_state = 'rating_off_scale'
+    where rating_state in ('rating_off_scale', 'unknown_rubric_version')
 
 ),
 

@@ -27,6 +27,12 @@ rubrics as (
 
 ),
 
+declared as (
+
+    select distinct rubric_id from rubrics
+
+),
+
 sources as (
 
     select distinct
@@ -62,13 +68,18 @@ spelled as (
         coalesce(
             ratings.updated_at, ratings.rated_at, scorecards.submitted_at
         ) as version_at,
-        rubrics.scale_id is not null as has_rubric_scale
+        rubrics.scale_id is not null as has_rubric_scale,
+        -- A version that its rubric does not have, where the rubric is declared.
+        declared.rubric_id is not null
+        and scorecards.rubric_version is not null
+        and rubrics.scale_id is null as has_unknown_version
     from ratings
     inner join scorecards on ratings.scorecard_id = scorecards.scorecard_id
     left join rubrics
         on
             scorecards.rubric_id = rubrics.rubric_id
             and scorecards.rubric_version = rubrics.rubric_version
+    left join declared on scorecards.rubric_id = declared.rubric_id
 
 ),
 
@@ -96,6 +107,7 @@ valued as (
     left join scales as by_source
         on
             not spelled.has_rubric_scale
+            and not spelled.has_unknown_version
             and by_source.rubric_id is null
             and spelled._source = by_source._source
             and spelled.spelling = by_source.spelling
@@ -104,26 +116,34 @@ valued as (
 
 ),
 
+told_apart as (
+
+    select
+        *,
+        not has_rubric_scale
+        and not has_source_scale
+        and not has_unknown_version as is_plain
+    from valued
+
+),
+
 judged as (
 
     select
         *,
-        not has_rubric_scale and not has_source_scale as is_plain,
         case
             when is_known then scale_value
-            when not has_rubric_scale and not has_source_scale then plain_value
+            when is_plain then plain_value
         end as rating_value,
         case
             when spelling in ('', 'n/a', 'no_decision') then 'missing'
+            when has_unknown_version then 'unknown_rubric_version'
             when is_known and scale_value is null then 'missing'
             when is_known then 'given'
-            when
-                not has_rubric_scale and not has_source_scale
-                and plain_value is not null
-                then 'given'
+            when is_plain and plain_value is not null then 'given'
             else 'rating_off_scale'
         end as rating_state
-    from valued
+    from told_apart
 
 ),
 

@@ -1,6 +1,13 @@
 with reviews as (
 
-    select * from {{ ref('stg_performance_reviews') }}
+    select
+        *,
+        -- Nobody is judged by what they wrote about themselves.
+        case
+            when reviewer_id = employee_id then 'self'
+            else coalesce(kind, 'manager')
+        end as review_kind
+    from {{ ref('stg_performance_reviews') }}
 
 ),
 
@@ -19,7 +26,7 @@ final as (
         hires.role_family,
         reviews.cycle,
         reviews.reviewed_on,
-        coalesce(reviews.kind, 'manager') as kind,
+        reviews.review_kind as kind,
         (reviews.rating - reviews.rating_min)
         / nullif(reviews.rating_max - reviews.rating_min, 0) as review_score,
         {{ days_between(
@@ -27,7 +34,7 @@ final as (
         ) }} / 30.4375 as months_since_hire,
         cast(
             row_number() over (
-                partition by reviews.employee_id, coalesce(reviews.kind, 'manager')
+                partition by reviews.employee_id, reviews.review_kind
                 order by reviews.reviewed_on asc, reviews.review_id asc
             ) as bigint
         ) as review_number

@@ -28,6 +28,18 @@ ratings as (
 
 ),
 
+scorecards as (
+
+    select * from {{ ref('fct_scorecards') }}
+
+),
+
+applications as (
+
+    select * from {{ ref('fct_applications') }}
+
+),
+
 visits as (
 
     select * from {{ ref('fct_stage_visits') }}
@@ -177,6 +189,50 @@ measured as (
         avg(case when has_debrief then 0.0 else 1.0 end) as estimate,
         'no debrief is recorded: included' as status_reason
     from ratings
+    having count(*) > 0
+    union all
+    select
+        'coverage' as section,
+        'ratings' as entity,
+        'all' as source,
+        'changed_after_debrief_rate' as measure,
+        count(*) as n,
+        avg(case when was_changed_after_debrief then 1.0 else 0.0 end) as estimate,
+        'changed after the debrief: the version before it counts' as status_reason
+    from ratings
+    having count(*) > 0
+    union all
+    select
+        'coverage' as section,
+        'scorecards' as entity,
+        'all' as source,
+        'shadow_rate' as measure,
+        count(*) as n,
+        avg(case when is_shadow then 1.0 else 0.0 end) as estimate,
+        'by somebody who only shadowed: left out' as status_reason
+    from scorecards
+    having count(*) > 0
+    union all
+    select
+        'coverage' as section,
+        'scorecards' as entity,
+        'all' as source,
+        'hiring_manager_rate' as measure,
+        count(*) as n,
+        avg(case when is_hiring_manager then 1.0 else 0.0 end) as estimate,
+        'by the hiring manager, who also decides: included' as status_reason
+    from scorecards
+    having count(*) > 0
+    union all
+    select
+        'coverage' as section,
+        'applications' as entity,
+        'all' as source,
+        'dates_out_of_order_rate' as measure,
+        count(*) as n,
+        avg(case when order_fault is null then 0.0 else 1.0 end) as estimate,
+        'an offer or a hire before what must precede it: counted' as status_reason
+    from applications
     having count(*) > 0
     union all
     select
