@@ -194,7 +194,11 @@ class ConnectorConfig(BaseModel):
         None, description="Fivetran: schema of the database that holds the tables."
     )
     columns: dict[str, str] = Field(
-        default_factory=dict, description="Reviews: column of the export to that here."
+        default_factory=dict,
+        description=(
+            "Reviews: column of the export to that here. Fivetran, Lever:"
+            " `template/field` of a feedback form to competency."
+        ),
     )
     demographics: bool = Field(
         True, description="Whether self-identification is read at all."
