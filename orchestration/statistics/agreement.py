@@ -1304,7 +1304,7 @@ def _ordinal(
     n = marginal.sum(axis=0)
     ranks = np.cumsum(marginal, axis=0) - (marginal + n) / 2
     first, second = np.zeros((2, group.size))
-    for own, rank in zip(counts, ranks[:, group], strict=True):
+    for own, rank in zip(counts, ranks.take(group, axis=1), strict=True):
         scored = own * rank
         first += scored
         second += scored * rank

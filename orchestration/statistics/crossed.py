@@ -1,95 +1,50 @@
 """Reliability of unbalanced interview panels: crossed random effects by REML."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg.lapack import dpotrf, dtrtri
-from scipy.optimize import brentq, minimize
+from scipy.linalg import solve_triangular
 from scipy.sparse.csgraph import connected_components
-from scipy.special import expit
-from scipy.stats import chi2, norm
 
+from orchestration.statistics.crossed_likelihood import (
+    KNEE,
+    Likelihood,
+    best_ratios,
+    curvature_at,
+    indicator,
+    likelihood_of,
+    position_of,
+    value_at,
+)
+from orchestration.statistics.crossed_profile import (
+    Share,
+    normal_limits,
+    profile_limits,
+    standard_errors,
+    variance_limits,
+)
 from orchestration.statistics.crossed_sparse import Fit, fit_sparse
+from orchestration.statistics.fixed_effects import Design, design
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-Sparse = sp.csr_array[np.float64, tuple[int, int]]
-Sums = Floats | Sparse
+Levels = tuple[Integers, int]
 
-# Variance ratios to the residual are searched as log(1 + ratio / _KNEE): linear near
-# zero, so that the boundary is an ordinary bound, and logarithmic further up.
-_KNEE = 0.05
-_LARGEST_RATIO = 1e8
-_LARGEST = float(np.log1p(_LARGEST_RATIO / _KNEE))
-_STARTS = (0.5, 0.03, 5.0)
 # Where the terms explain every score the ratios have no maximum: with this share of the
 # scores' variance added as noise they do, and what they say of each other is kept.
 _NOISE, _NOTHING = 1e-5, 1e-6
-# Small sums avoid the threads of the linear algebra library: where cores are busy,
-# waiting for each other costs them milliseconds.
-_BY_HAND = 1_000_000
-# Sums are dense up to this many cells and columns.
-_DENSE_CELLS, _DENSE_COLUMNS = 3_000_000, 120
 _PROFILE_UP_TO = 5_000
 # Wider panels are fitted without dense factors, as long as questions stay few.
 _WIDEST, _MOST_QUESTIONS = 250, 200
 # With so many ratings that intervals are asymptotic anyway, they pay earlier.
 _WIDE_AND_LONG = 60
-_RAYS = 48
-# Below this standard deviation ratio a trace is taken directly: the short form cancels.
-_SMALL_ROOT = 0.1
 _NAMES = ("candidate", "interviewer", "question", "cand_x_int")
+_FIXED = "in the fixed effects"
 PROFILE, ASYMPTOTIC, NO_INTERVAL = "profile likelihood", "asymptotic REML", "none"
-
-
-@dataclass(frozen=True)
-class _Terms:
-    """The quadratic sums that candidates and pairs are integrated out of.
-
-    `table[t]` holds the cross-products of the columns for term t: candidates of one
-    pattern between pairs of two sizes, or (`pattern` −1) pairs of one size.
-    """
-
-    table: Sums
-    cells: Integers | slice
-    pattern: Integers
-    first: Integers
-    second: Integers
-    counts: Floats
-    pattern_size: Floats
-    pair_size: Floats
-    pair_count: Floats
-
-
-@dataclass(frozen=True)
-class _Likelihood:
-    """Restricted likelihood of variance ratios.
-
-    `base` holds the cross-products of the columns: the levels of interviewers and
-    questions (`blocks`), the mean and the score. `names` are the ratios in order, first
-    those of candidates and pairs.
-    """
-
-    names: tuple[str, ...]
-    blocks: tuple[slice, ...]
-    base: Floats
-    terms: _Terms
-    n: int
-    noise: float = 1e-13
-
-
-@dataclass(frozen=True)
-class _Value:
-    """REML criterion, its gradient in the ratios, intercept and residual variance."""
-
-    deviance: float
-    gradient: Floats
-    intercept: float
-    var_resid: float
 
 
 @dataclass(frozen=True)
@@ -99,7 +54,8 @@ class Components:
     Attributes
     ----------
     intercept : float
-        Generalised least squares mean in points of the score.
+        Generalised least squares mean in points of the score, where covariates are 0
+        and factors at their lowest code.
     var_candidate, var_interviewer, var_question, var_cand_x_int, var_resid : float
         Variances in squared points. NaN where a term is not in the model, because it
         was not asked for, is part of the residual or cannot be told from another. Where
@@ -116,9 +72,14 @@ class Components:
         Sizes of the panel.
     icc_single : float
         Candidates' share of the variance of one rating (absolute agreement). NaN
-        without spread, and where candidates or interviewers cannot be told apart.
+        without spread, where candidates or interviewers cannot be told apart, and where
+        interviewers' levels are fixed effects.
     converged : bool
         Whether the criterion is at its minimum.
+    folded : tuple of (str, str)
+        The terms asked for that cannot be told from others, each with where its
+        variance went: "one level", "in the residual", "in candidate" …, "in the fixed
+        effects".
     """
 
     intercept: float
@@ -135,10 +96,59 @@ class Components:
     n_interviewers: int
     icc_single: float
     converged: bool
+    folded: tuple[tuple[str, str], ...] = ()
     _names: tuple[str, ...] = field(default=(), repr=False, compare=False)
     _ratios: tuple[float, ...] = field(default=(), repr=False, compare=False)
-    _likelihood: _Likelihood | None = field(default=None, repr=False, compare=False)
+    _likelihood: Likelihood | None = field(default=None, repr=False, compare=False)
     _fit: Fit | None = field(default=None, repr=False, compare=False)
+    _panel: "Panel | None" = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Ratings as a fit uses them.
+
+    Attributes
+    ----------
+    standard : ndarray, shape (n_ratings,)
+        Scores less their least squares fit, over `spread`.
+    spread : float
+        Points of one unit of `standard`.
+    design : Design
+        Columns of the fixed effects.
+    least_squares : ndarray, shape (n_kept,)
+        Points by which each of these columns was taken out.
+    codes : dict of str to ndarray, shape (n_ratings,)
+        Codes as they were given, of candidates, interviewers and questions.
+    chosen : dict of str to (ndarray of int, int)
+        Codes from 0 and number of levels of each term of the model.
+    """
+
+    standard: Floats
+    spread: float
+    design: Design
+    least_squares: Floats
+    codes: dict[str, NDArray[np.generic]]
+    chosen: dict[str, Levels]
+
+    def intercept(self, fixed: Floats | float = 0.0) -> float:
+        """Return the intercept in points from effects of standardised scores."""
+        return float(self.estimates(fixed)[0])
+
+    def estimates(self, fixed: Floats | float = 0.0) -> Floats:
+        """Return the effects of the columns kept, in points."""
+        points = self.least_squares + self.spread * np.asarray(fixed)
+        return np.asarray(solve_triangular(self.design.triangle, points))
+
+    def columns(self) -> sp.csr_array:
+        """Return ratings by levels of interviewers and questions, and fixed effects."""
+        parts = [
+            indicator(*self.chosen[name]).T
+            for name in ("interviewer", "question")
+            if name in self.chosen
+        ]
+        fixed = sp.csr_array(self.design.columns)
+        return sp.csr_array(sp.hstack([*parts, fixed], format="csr"))
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,26 @@ class Intervals:
     icc_high: float
     g_low: float
     g_high: float
+    ci_method: str
+
+
+@dataclass(frozen=True)
+class VarianceIntervals:
+    """Confidence limits of variance components, in squared points.
+
+    Attributes
+    ----------
+    terms : tuple of str
+        The random terms of the model, then "resid".
+    low, high : ndarray, shape (n_terms,)
+        NaN where the estimate is.
+    ci_method : str
+        "profile likelihood", "asymptotic REML", "parametric bootstrap" or "none".
+    """
+
+    terms: tuple[str, ...]
+    low: Floats
+    high: Floats
     ci_method: str
 
 
@@ -185,24 +215,32 @@ def components(
     interviewer: ArrayLike,
     question: ArrayLike | None = None,
     *,
+    covariates: ArrayLike | None = None,
+    factors: ArrayLike | None = None,
     cand_x_int: bool | None = None,
 ) -> Components:
-    """Fit score ~ 1 + candidate + interviewer (+ question + candidate:interviewer).
+    """Fit score ~ fixed + candidate + interviewer (+ question + candidate:interviewer).
 
-    All terms are random and crossed; the design may be unbalanced and sparse.
+    Terms are random, crossed or nested; the design may be unbalanced and sparse.
     Candidates and their pairs with interviewers are integrated out in closed form,
     grouped by how many ratings they have, so one likelihood costs one Cholesky factor
     of the size of the interviewers and questions. Above 250 interviewers (60 with more
-    than 5,000 ratings) none is made: `crossed_sparse` finds the same maximum to within
-    .005 standard errors.
+    than 5,000 ratings) none is made, unless there are fixed effects: `crossed_sparse`
+    finds the same maximum to within .005 standard errors.
 
     Parameters
     ----------
     score : array_like of float, shape (n_ratings,)
         No NaN.
     candidate, interviewer, question : array_like of int, shape (n_ratings,)
-        Codes; only their equality matters. A term whose levels are single ratings, or
-        the levels of an earlier term, is left out: see `Components.terms`.
+        Codes; only their equality matters. A question asked in one round only, or an
+        interviewer of one team, is nested there if it has a code of its own: see
+        `nested_codes`. A term whose levels are single ratings, those of an earlier
+        term, or told by the fixed effects, is left out: see `Components.folded`.
+    covariates : array_like of float, shape (n_ratings,) or (n_ratings, n), optional
+        Fixed effects: columns of the design. No NaN.
+    factors : array_like of int, shape (n_ratings,) or (n_ratings, n), optional
+        Fixed effects: codes of categories such as round or quarter, against the lowest.
     cand_x_int : bool, optional
         False keeps the interaction in the residual. Otherwise it is a term where some
         candidate has two ratings by one interviewer.
@@ -211,11 +249,12 @@ def components(
     -------
     Components
         NaN where the ratings cannot tell; never an error for small panels.
+        `fixed_effects` and `random_effects` tell the effects themselves.
 
     Raises
     ------
     ValueError
-        If the arrays differ in length or a score is not finite.
+        If the arrays differ in length or a score or covariate is not finite.
 
     References
     ----------
@@ -232,21 +271,13 @@ def components(
         )
     if not np.isfinite(scores).all():
         raise ValueError("score must be finite")
-    chosen = _identified(levels, scores.size, cand_x_int is not False)
-    centre = float(scores.mean()) if scores.size else np.nan
-    spread = float(scores.std()) if scores.size else np.nan
-    sizes = (scores.size, levels[0][1], levels[1][1])
-    if not chosen or scores.size < len(chosen) + 2:
-        return _unknown(centre, sizes)
-    if spread <= 1e-12 * max(1.0, abs(centre)):
-        return _no_spread(centre, sizes, tuple(chosen))
-    standard = (scores - centre) / spread
-    widest = _WIDEST if scores.size <= _PROFILE_UP_TO else _WIDE_AND_LONG
-    if "interviewer" in chosen and levels[1][1] > widest:
-        found = _wide(standard, chosen, levels)
-        if found is not None and found.converged:
-            return _from_fit(found, centre, spread, sizes, levels)
-    return _fitted(_likelihood(standard, chosen), centre, spread, sizes, levels)
+    fixed = design(scores.size, covariates, factors)
+    chosen, folded = _identified(levels, fixed, interaction=cand_x_int is not False)
+    panel = _panel(scores, fixed, dict(zip(_NAMES, codes, strict=False)), chosen)
+    found = _estimated(panel, levels, float(scores.mean()) if scores.size else np.nan)
+    if ("interviewer", _FIXED) in folded:
+        found = replace(found, icc_single=float("nan"))
+    return replace(found, folded=folded, _panel=panel)
 
 
 def intervals(
@@ -284,41 +315,125 @@ def intervals(
     Venzon & Moolgavkar (1988), Appl. Statist. 37, 87-94; Pawitan (2001), In All
     Likelihood, ch. 3.
     """
-    nan, names = float("nan"), fit._names
-    if "candidate" not in names:
+    nan, m = float("nan"), ratings_per_card
+    if "candidate" not in fit._names:
         return Intervals(nan, nan, nan, nan, NO_INTERVAL)
-    m = ratings_per_card
-    weights = {
-        "candidate": 1.0,
-        "interviewer": q_overlap,
-        "question": _question_share(q_question, k_harmonic, m),
-        "cand_x_int": 1 / k_harmonic,
-    }
-    single = np.ones(len(names))
-    panel = np.array([weights[name] for name in names])
-    shares = [_Share(names.index("candidate"), single, 1.0)]
-    shares.append(_Share(shares[0].candidate, panel, 1 / (k_harmonic * m)))
-    known = [
-        np.isfinite(fit.icc_single),
-        np.isfinite([*panel, k_harmonic, m, fit.var_candidate]).all(),
+    weights = panel_weights(q_overlap, k_harmonic, q_question, m)
+    shares = [
+        Share.of(fit._names, dict.fromkeys((*_NAMES, "resid"), 1.0)),
+        Share.of(fit._names, weights),
     ]
-    at = _position(np.array(fit._ratios))
+    known = [
+        bool(np.isfinite(fit.icc_single)),
+        bool(
+            np.isfinite(shares[1].weights).all()
+            and np.isfinite([k_harmonic, m, fit.var_candidate]).all()
+        ),
+    ]
     wanted = [share for share, ok in zip(shares, known, strict=True) if ok]
+    found, method = share_limits(fit, wanted, level=level)
+    limits = [found.pop(0) if ok else (nan, nan) for ok in known]
+    return Intervals(*limits[0], *limits[1], method)
+
+
+def variance_intervals(fit: Components, *, level: float = 0.95) -> VarianceIntervals:
+    """Return confidence limits of the variance components.
+
+    By the profile likelihood of each, or above 5,000 ratings with its logarithm taken
+    as normal. A panel fitted without dense factors has them made here, once.
+
+    Parameters
+    ----------
+    fit : Components
+        From `components`.
+    level : float
+        Confidence in (0, 1).
+
+    Returns
+    -------
+    VarianceIntervals
+        NaN where a variance is; a lower limit of 0 where none is not rejected.
+
+    References
+    ----------
+    Bates, Mächler, Bolker & Walker (2015), J. Stat. Softw. 67(1), sect. 5.1, for the
+    profile; here of the restricted likelihood, so that its centre is the estimate.
+    """
+    names = (*fit.terms, "resid")
+    nothing = np.full(len(names), np.nan)
+    if fit._panel is None or not fit._ratios:
+        return VarianceIntervals(names, nothing, nothing, NO_INTERVAL)
+    panel = fit._panel
+    likelihood = fit._likelihood or likelihood_of(
+        panel.standard, panel.design.columns, panel.chosen
+    )
+    profile = fit.n_ratings <= _PROFILE_UP_TO
+    at = position_of(np.array(fit._ratios))
+    found = variance_limits(likelihood, at, level, profile=profile)
+    limits = fit.var_resid * np.array(found)
+    order = [(*fit._names, "resid").index(name) for name in names]
+    known = ~np.isnan([getattr(fit, f"var_{name}") for name in names])
+    low, high = np.where(known, limits[order].T, np.nan)
+    return VarianceIntervals(names, low, high, PROFILE if profile else ASYMPTOTIC)
+
+
+def share_limits(
+    fit: Components, shares: Sequence[Share], *, level: float = 0.95
+) -> tuple[list[tuple[float, float]], str]:
+    """Return confidence limits of shares of variance, and the method.
+
+    Parameters
+    ----------
+    fit : Components
+        From `components`.
+    shares : sequence of Share
+        What to give limits of.
+    level : float
+        Confidence in (0, 1).
+
+    Returns
+    -------
+    list of (float, float), str
+        Low and high of each share, and the method as in `Intervals`.
+    """
+    at = position_of(np.array(fit._ratios))
     large = fit.n_ratings > _PROFILE_UP_TO and fit.var_candidate > 0
     if fit._fit is not None:
-        scale = fit._fit.ratios + _KNEE
-        curvature = fit._fit.information * np.outer(scale, scale)
-        slope = fit._fit.gradient * scale
-        found, large = _asymptotic(curvature, slope, at, wanted, level), True
-    elif large and fit._likelihood is not None:
-        curvature = _curvature(fit._likelihood, at)
-        found = _asymptotic(curvature, np.zeros(at.size), at, wanted, level)
-    elif wanted and fit._likelihood is not None:
-        found = _profile(fit._likelihood, at, wanted, level)
-    else:
-        found = []
-    limits = [found.pop(0) if ok else (nan, nan) for ok in known]
-    return Intervals(*limits[0], *limits[1], ASYMPTOTIC if large else PROFILE)
+        curvature, slope = _information(fit._fit)
+        return normal_limits(curvature, slope, at, shares, level), ASYMPTOTIC
+    method = ASYMPTOTIC if large else PROFILE
+    if fit._likelihood is None or not shares:
+        return [], method
+    if large:
+        curvature = curvature_at(fit._likelihood, at)
+        return normal_limits(curvature, np.zeros(at.size), at, shares, level), method
+    return profile_limits(fit._likelihood, at, shares, level), method
+
+
+def share_errors(fit: Components, shares: Sequence[Share]) -> Floats:
+    """Return the standard error of each share by the delta method.
+
+    Ratios at zero are held there, so that the error is then too small.
+
+    Parameters
+    ----------
+    fit : Components
+        From `components`.
+    shares : sequence of Share
+        What to give errors of.
+
+    Returns
+    -------
+    ndarray, shape (n_shares,)
+        From the observed information, or the average where factors are not dense; NaN
+        for a share of 0.
+    """
+    at = position_of(np.array(fit._ratios))
+    if fit._fit is not None:
+        return standard_errors(_information(fit._fit)[0], at, shares)
+    if fit._likelihood is not None:
+        return standard_errors(curvature_at(fit._likelihood, at), at, shares)
+    return np.full(len(shares), np.nan)
 
 
 def q_overlap(candidate: ArrayLike, interviewer: ArrayLike) -> float:
@@ -520,6 +635,63 @@ def largest_component(candidate: ArrayLike, interviewer: ArrayLike) -> Connected
     return Connected(int(n_components), mask, float(mask.mean()))
 
 
+def nested_codes(outer: ArrayLike, inner: ArrayLike) -> Integers:
+    """Return codes of inner levels that are others in each outer level.
+
+    Question 1 of one round and question 1 of another become two: the code a question
+    nested in rounds, or an interviewer nested in teams, needs for `components`.
+
+    Parameters
+    ----------
+    outer, inner : array_like of int, shape (n_ratings,)
+        Codes; only their equality matters.
+
+    Returns
+    -------
+    ndarray of int, shape (n_ratings,)
+        From 0 without gaps, in the order of outer and inner codes.
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in length.
+    """
+    (left, _), (right, n_right) = _levels(outer), _levels(inner)
+    _same_length(left, right, "outer and inner")
+    return _levels(left * max(n_right, 1) + right)[0]
+
+
+def nesting(first: ArrayLike, second: ArrayLike) -> str:
+    """Return how the levels of two factors lie in each other.
+
+    Identical factors are one term: `components` keeps the first and says so. A factor
+    nested in another has a variance of its own.
+
+    Parameters
+    ----------
+    first, second : array_like of int, shape (n_ratings,)
+        Codes; only their equality matters.
+
+    Returns
+    -------
+    str
+        "identical", "first in second", "second in first" or "crossed".
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in length.
+    """
+    one, other = _levels(first), _levels(second)
+    _same_length(one[0], other[0], "first and second")
+    joint = _joint(one, other)
+    if joint == one[1] == other[1]:
+        return "identical"
+    if joint == one[1]:
+        return "first in second"
+    return "second in first" if joint == other[1] else "crossed"
+
+
 # --- which terms -----------------------------------------------------------------
 
 
@@ -529,11 +701,12 @@ def _levels(code: ArrayLike) -> tuple[Integers, int]:
     return levels.astype(np.int64, copy=False), int(values.size)
 
 
-def _same_length(left: Integers, right: Integers) -> None:
+def _same_length(
+    left: Integers, right: Integers, names: str = "candidate and interviewer"
+) -> None:
     if left.size != right.size:
         raise ValueError(
-            "candidate and interviewer must have one entry per rating, got "
-            f"{left.size} and {right.size}"
+            f"{names} must have one entry per rating, got {left.size} and {right.size}"
         )
 
 
@@ -548,49 +721,60 @@ def _pairs(
     return np.bincount(first).astype(np.float64), (first, second)
 
 
-def _joint(left: tuple[Integers, int], right: tuple[Integers, int]) -> int:
+def _joint(left: Levels, right: Levels) -> int:
     """Number of distinct combinations of two codes."""
     return int(np.unique(left[0] * right[1] + right[0]).size)
 
 
 def _identified(
-    levels: list[tuple[Integers, int]], n: int, interaction: bool
-) -> dict[str, tuple[Integers, int]]:
-    """Terms with their levels: neither constant, nor single ratings, nor the same.
+    levels: list[Levels], fixed: Design, *, interaction: bool
+) -> tuple[dict[str, Levels], tuple[tuple[str, str], ...]]:
+    """Terms with their levels, and where the variance of the others is.
 
     Two terms are the same if their levels coincide: no combination is new.
     """
-    chosen: dict[str, tuple[Integers, int]] = {}
+    chosen: dict[str, Levels] = {}
+    folded: list[tuple[str, str]] = []
     offered = dict(zip(("candidate", "interviewer", "question"), levels, strict=False))
+    n = levels[0][0].size
     if interaction and n:
         (left, _), (right, n_right) = levels[0], levels[1]
         offered["cand_x_int"] = _levels(left * n_right + right)
     for name, level in offered.items():
-        if not 1 < level[1] < n:
-            continue
-        same = (
-            other[1] == level[1] and _joint(other, level) == level[1]
-            for other in chosen.values()
-        )
-        if not any(same):
+        reason = _reason(level, chosen, fixed, n)
+        if reason:
+            folded.append((name, reason))
+        else:
             chosen[name] = level
-    return chosen
+    return chosen, tuple(folded)
 
 
-def _unknown(centre: float, sizes: tuple[int, int, int]) -> Components:
+def _reason(
+    level: Levels, chosen: dict[str, Levels], fixed: Design, n: int
+) -> str | None:
+    """Where a term's variance is if it has none of its own."""
+    if level[1] <= 1:
+        return "one level"
+    if level[1] == n:
+        return "in the residual"
+    for name, other in chosen.items():
+        if other[1] == level[1] and _joint(other, level) == level[1]:
+            return f"in {name}"
+    return _FIXED if fixed.explains(*level) else None
+
+
+def _unknown(panel: Panel, sizes: tuple[int, int, int]) -> Components:
     """The result where nothing is estimable but the mean."""
     nan = float("nan")
-    return _result(
-        centre, {}, nan, nan, (), sizes, nan, boundary=False, converged=False
-    )
+    mean = panel.intercept() if sizes[0] else nan
+    return _result(mean, {}, nan, nan, (), sizes, nan, boundary=False, converged=False)
 
 
-def _no_spread(
-    centre: float, sizes: tuple[int, int, int], names: tuple[str, ...]
-) -> Components:
-    """The result of scores that are all equal."""
+def _no_spread(panel: Panel, sizes: tuple[int, int, int]) -> Components:
+    """The result of scores that are all equal, or equal to the fixed effects."""
+    names = tuple(panel.chosen)
     zero, nan = dict.fromkeys(names, 0.0), float("nan")
-    return _result(centre, zero, 0.0, nan, names, sizes, nan)
+    return _result(panel.intercept(), zero, 0.0, nan, names, sizes, nan)
 
 
 def _result(
@@ -625,363 +809,73 @@ def _result(
     )
 
 
-# --- the likelihood --------------------------------------------------------------
-
-
-def _matrix(
-    rows: Integers,
-    columns: list[Integers],
-    values: list[Floats],
-    shape: tuple[int, int],
-) -> Sums:
-    """Sums of values by row and column, dense while small."""
-    at = np.tile(rows, len(columns)), np.concatenate(columns)
-    value = np.concatenate(values)
-    if shape[1] <= _DENSE_COLUMNS and shape[0] * shape[1] <= _DENSE_CELLS:
-        flat = np.bincount(at[0] * shape[1] + at[1], value, shape[0] * shape[1])
-        return np.asarray(flat, dtype=np.float64).reshape(shape)
-    return sp.csr_array((value, at), shape)
-
-
-def _likelihood(score: Floats, chosen: dict[str, tuple[Integers, int]]) -> _Likelihood:
-    """Sufficient sums of standardised scores for the terms chosen."""
-    n = score.size
-    dense = [name for name in ("interviewer", "question") if name in chosen]
-    structured = [name for name in ("candidate", "cand_x_int") if name in chosen]
-    one = np.ones(n)
-    columns, values, blocks, width = [], [], [], 0
-    for name in dense:
-        level, size = chosen[name]
-        columns.append(width + level)
-        values.append(one)
-        blocks.append(slice(width, width + size))
-        width += size
-    columns += [np.full(n, width), np.full(n, width + 1)]
-    values += [one, score]
-    width += 2
-
-    def summed(rows: Integers, size: int) -> Sums:
-        return _matrix(rows, columns, values, (size, width))
-
-    base = np.zeros((width, width))
-    for i, (at, left) in enumerate(zip(columns, values, strict=True)):
-        for to, right in list(zip(columns, values, strict=True))[: i + 1]:
-            cell = np.bincount(at * width + to, left * right, width**2)
-            base += cell.reshape(width, width)
-    base = np.tril(base) + np.tril(base, -1).T
-    terms = _terms(chosen, n, width, summed)
-    return _Likelihood((*structured, *dense), tuple(blocks), base, terms, n)
-
-
-def _product(left: Sums, right: Sums) -> Sums:
-    """Cross-products of two matrices' columns, of the same kind as they are."""
-    if isinstance(left, sp.csr_array) and isinstance(right, sp.csr_array):
-        return sp.csr_array(left.T @ right)
-    one, other = np.asarray(left), np.asarray(right)
-    if one.size * one.shape[1] <= _BY_HAND:
-        return np.asarray(np.einsum("ij,ik->jk", one, other))
-    return np.asarray(one.T @ other)
-
-
-def _symmetric(product: Sums) -> Sums:
-    """A matrix plus its transpose."""
-    if isinstance(product, sp.csr_array):
-        return sp.csr_array(product + product.T)
-    return np.asarray(product + product.T)
-
-
-def _terms(
-    chosen: dict[str, tuple[Integers, int]],
-    n: int,
-    width: int,
-    summed: Callable[[Integers, int], Sums],
-) -> _Terms:
-    """Group candidates by the sizes of their pairs and sum within the groups."""
-    candidate, n_candidates = chosen.get("candidate", (np.zeros(n, dtype=np.int64), 1))
-    owner, size, kind = candidate, np.ones(1, dtype=np.int64), np.zeros_like(candidate)
-    pair, n_pairs = chosen.get("cand_x_int", (np.arange(n), n))
-    if "cand_x_int" in chosen:
-        size, kind = np.unique(np.bincount(pair), return_inverse=True)
-        owner = np.zeros(n_pairs, dtype=np.int64)
-        owner[pair] = candidate
-    # Without the interaction every rating is a pair of its own.
-    kinds = size.size
-    counts = np.bincount(owner * kinds + kind, minlength=n_candidates * kinds)
-    patterns, pattern = _patterns(counts.reshape(n_candidates, kinds))
-    found: list[tuple[tuple[int, int, int], Sums]] = []
-    if "candidate" in chosen:
-        by_kind = summed(candidate * kinds + kind[pair], n_candidates * kinds)
-        found += _candidate_terms(by_kind, patterns, pattern)
-    if "cand_x_int" in chosen:
-        by_pair = summed(pair, n_pairs)
-        for a in range(kinds):
-            rows = by_pair[np.flatnonzero(kind == a)]
-            found.append(((-1, a, a), _product(rows, rows)))
-    table, cells = _table([product for _, product in found], width)
-    key = np.array([key for key, _ in found], dtype=np.int64).reshape(-1, 3)
-    return _Terms(
-        table=table,
-        cells=cells,
-        pattern=key[:, 0],
-        first=key[:, 1],
-        second=key[:, 2],
-        counts=patterns.astype(np.float64),
-        pattern_size=np.bincount(pattern).astype(np.float64),
-        pair_size=size.astype(np.float64),
-        pair_count=np.bincount(kind, minlength=kinds).astype(np.float64),
-    )
-
-
-def _candidate_terms(
-    by_kind: Sums, patterns: Integers, pattern: Integers
-) -> list[tuple[tuple[int, int, int], Sums]]:
-    """Cross-products of candidates' sums, by pattern and two sizes of pair."""
-    kinds = patterns.shape[1]
-    found: list[tuple[tuple[int, int, int], Sums]] = []
-    order = np.argsort(pattern, kind="stable")
-    groups = np.split(order, np.cumsum(np.bincount(pattern))[:-1])
-    for p, members in enumerate(groups):
-        present = [int(a) for a in np.flatnonzero(patterns[p])]
-        rows = {a: by_kind[members * kinds + a] for a in present}
-        for i, a in enumerate(present):
-            for b in present[i:]:
-                both = _product(rows[a], rows[b])
-                found.append(((p, a, b), both if a == b else _symmetric(both)))
-    return found
-
-
-def _patterns(counts: Integers) -> tuple[Integers, Integers]:
-    """Distinct rows and which of them each row is."""
-    if counts.shape[1] == 1:
-        values, which = np.unique(counts[:, 0], return_inverse=True)
-        return values[:, None], which
-    values, which = np.unique(counts, axis=0, return_inverse=True)
-    return values, which.ravel()
-
-
-def _table(products: list[Sums], width: int) -> tuple[Sums, Integers | slice]:
-    """Terms as rows; only cells that some term fills where they are sparse."""
-    if not any(isinstance(product, sp.csr_array) for product in products):
-        flat = [np.asarray(product).ravel() for product in products]
-        return np.stack(flat) if flat else np.zeros((0, width**2)), slice(None)
-    parts = [sp.csr_array(product).tocoo() for product in products]
-    cell = [part.row.astype(np.int64) * width + part.col for part in parts]
-    term = np.repeat(np.arange(len(parts)), [part.nnz for part in parts])
-    cells, row = np.unique(np.concatenate(cell), return_inverse=True)
-    value = np.concatenate([part.data for part in parts])
-    shape = len(parts), cells.size
-    return sp.csr_array((value, (term, row)), shape), cells
-
-
-def _mixed(table: Sums, weight: Floats) -> Floats:
-    """Sum of terms with weights."""
-    if isinstance(table, sp.csr_array):
-        return np.asarray(table.T @ weight)
-    return np.asarray(np.einsum("tc,t->c", table, weight))
-
-
-def _collected(table: Sums, by_cell: Floats) -> Floats:
-    """Sum of cells with weights, by term."""
-    if isinstance(table, sp.csr_array):
-        return np.asarray(table @ by_cell)
-    return np.asarray(np.einsum("tc,c->t", table, by_cell))
-
-
-def _weights(
-    terms: _Terms, names: tuple[str, ...], ratios: Floats
-) -> tuple[Floats, float, list[tuple[Floats, float]]]:
-    """Weight of each term and log-determinant, with their derivatives by ratio.
-
-    A pair of m ratings has precision m / (1 + m r) for its mean (r: ratio of the
-    interaction), a candidate the sum of these over the pairs.
-    """
-    known = dict(zip(names, ratios, strict=True))
-    between, within = known.get("candidate", 0.0), known.get("cand_x_int", 0.0)
-    m, size = terms.pair_size, terms.pattern_size
-    w = 1 / (1 + within * m)
-    h = terms.counts @ (m * w)
-    shrink = 1 / (1 + between * h)
-    pairs = terms.pattern < 0
-    p, a, b = np.where(pairs, 0, terms.pattern), terms.first, terms.second
-    g, both = between * shrink, w[a] * w[b]
-    weight = np.where(pairs, within * w[a], g[p] * both)
-    log_determinant = size @ np.log1p(between * h) + terms.pair_count @ np.log1p(
-        within * m
-    )
-    slopes = []
-    if "candidate" in known:
-        slope = np.where(pairs, 0.0, shrink[p] ** 2 * both)
-        slopes.append((slope, float(size @ (h * shrink))))
-    if "cand_x_int" in known:
-        dw = -m * w**2
-        dh = terms.counts @ (m * dw)
-        inner = g[p] * (dw[a] * w[b] + w[a] * dw[b]) - (g**2 * dh)[p] * both
-        total = terms.pair_count @ (m * w) + size @ (between * dh * shrink)
-        slopes.append((np.where(pairs, w[a] ** 2, inner), float(total)))
-    return weight, float(log_determinant), slopes
-
-
-def _value(likelihood: _Likelihood, ratios: Floats) -> _Value:
-    """Criterion at variance ratios, residual variance and mean profiled out."""
-    terms, names, n = likelihood.terms, likelihood.names, likelihood.n
-    split, width = len(names) - len(likelihood.blocks), likelihood.base.shape[0]
-    weight, constant, slopes = _weights(terms, names[:split], ratios[:split])
-    cross = likelihood.base.copy()
-    cross.reshape(-1)[terms.cells] -= _mixed(terms.table, weight)
-    root, unit = np.ones(width - 1), np.ones(width - 1)
-    unit[-1] = 0.0
-    for block, ratio in zip(likelihood.blocks, ratios[split:], strict=True):
-        root[block] = np.sqrt(ratio)
-    inner, right = cross[:-1, :-1], cross[:-1, -1]
-    system = inner * root[:, None]
-    system *= root
-    system.reshape(-1)[::width] += unit
-    factor, _ = dpotrf(system.T, lower=1, overwrite_a=1)
-    constant += 2 * float(np.log(factor.diagonal()).sum())
-    half, _ = dtrtri(factor, lower=1, overwrite_c=1)
-    inverse = half.T @ half
-    effect = root * (inverse @ (root * right))
-    squares = max(float(cross[-1, -1] - effect @ right), 0.0) + likelihood.noise * n
-    deviance = constant + (n - 1) * (1 + np.log(2 * np.pi * squares / (n - 1)))
-    precision = (n - 1) / squares
-    gradient = np.empty(len(names))
-    if slopes:
-        gradient[:split] = _structured(terms, slopes, inverse, root, effect, precision)
-    left = right - inner @ effect
-    for k, block in enumerate(likelihood.blocks, start=split):
-        trace = _trace(inner, inverse, root, block)
-        gradient[k] = trace - precision * (left[block] @ left[block])
-    return _Value(
-        float(deviance), gradient, float(effect[-1]), float(squares / (n - 1))
-    )
-
-
-def _structured(
-    terms: _Terms,
-    slopes: list[tuple[Floats, float]],
-    inverse: Floats,
-    root: Floats,
-    effect: Floats,
-    precision: float,
-) -> list[float]:
-    """Slopes in the ratios of what was integrated out: chain rule over the terms."""
-    change = np.append(-effect, 1.0)
-    by_cell = np.multiply.outer(precision * change, change)
-    scaled = inverse * root[:, None]
-    scaled *= root
-    by_cell[:-1, :-1] += scaled
-    by_term = _collected(terms.table, by_cell.reshape(-1)[terms.cells])
-    return [constant - float(by_term @ slope) for slope, constant in slopes]
-
-
-def _trace(inner: Floats, inverse: Floats, root: Floats, block: slice) -> float:
-    """Trace of a block's cross-products with the other effects projected out."""
-    at = root[block.start]
-    size = block.stop - block.start
-    if at > _SMALL_ROOT:
-        return float((size - inverse.diagonal()[block].sum()) / at**2)
-    rows = inner[block] * root
-    direct = inner.diagonal()[block].sum()
-    return float(direct - np.sum((rows @ inverse) * rows))
-
-
 # --- fitting and intervals -------------------------------------------------------
 
 
-def _position(ratios: Floats) -> Floats:
-    """Search coordinates of variance ratios, from 0 to `_LARGEST`."""
-    return np.log1p(ratios / _KNEE)
-
-
-def _ratios(position: Floats) -> Floats:
-    return _KNEE * np.expm1(position)
-
-
-def _at(likelihood: _Likelihood, position: Floats) -> tuple[float, Floats]:
-    """Criterion and its gradient in search coordinates."""
-    ratios = _ratios(position)
-    value = _value(likelihood, ratios)
-    return value.deviance, value.gradient * (ratios + _KNEE)
-
-
-def _best(likelihood: _Likelihood) -> Floats:
-    """Ratios where the criterion is smallest.
-
-    In small panels it may have a second minimum at the boundary, so that one ending
-    there is tried again from elsewhere.
-    """
-    best, least = _from(likelihood, _STARTS[0])
-    if likelihood.n <= _PROFILE_UP_TO and not best.all():
-        for start in _STARTS[1:]:
-            found, value = _from(likelihood, start)
-            if value < least - 1e-7:
-                best, least = found, value
-    return best
-
-
-def _from(likelihood: _Likelihood, ratio: float) -> tuple[Floats, float]:
-    """Ratios at the minimum reached when all start from one, and the criterion."""
-
-    def criterion(position: Floats) -> tuple[float, Floats]:
-        value, slope = _at(likelihood, position)
-        return value / n, slope / n
-
-    # Per rating, as the search takes its first step by the size of the slope.
-    n = likelihood.n
-    start = _position(np.full(len(likelihood.names), ratio))
-    bounds = [(0.0, _LARGEST)] * start.size
-    found = minimize(
-        criterion,
-        start,
-        jac=True,
-        method="SLSQP",
-        bounds=bounds,
-        options={"ftol": 1e-13, "maxiter": 200},
+def _panel(
+    scores: Floats,
+    fixed: Design,
+    codes: dict[str, ArrayLike],
+    chosen: dict[str, Levels],
+) -> Panel:
+    """Scores standardised, what least squares makes of the fixed effects taken out."""
+    centre = float(scores.mean()) if scores.size else float("nan")
+    rest, least_squares = scores - centre, np.zeros(fixed.kept.size)
+    if fixed.kept.size > 1:
+        least_squares = np.einsum("ij,i->j", fixed.columns, rest) / max(scores.size, 1)
+        rest = rest - np.einsum("ij,j->i", fixed.columns, least_squares)
+    least_squares[0] += centre
+    spread = float(rest.std()) if scores.size else float("nan")
+    return Panel(
+        standard=rest / spread if spread > 0 else rest,
+        spread=spread,
+        design=fixed,
+        least_squares=least_squares,
+        codes={name: np.asarray(code) for name, code in codes.items()},
+        chosen=chosen,
     )
-    if not found.success:
-        found = minimize(
-            criterion,
-            found.x,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options={"ftol": 1e-14, "gtol": 1e-8},
-        )
-    return np.where(found.x < 1e-9, 0.0, _ratios(found.x)), n * float(found.fun)
 
 
-def _wide(
-    standard: Floats,
-    chosen: dict[str, tuple[Integers, int]],
-    levels: list[tuple[Integers, int]],
-) -> Fit | None:
+def _estimated(panel: Panel, levels: list[Levels], mean: float) -> Components:
+    """Components of a panel, by the way its size asks for."""
+    n, n_fixed = panel.standard.size, panel.design.kept.size
+    sizes = (n, levels[0][1], levels[1][1])
+    if not panel.chosen or n < len(panel.chosen) + 1 + n_fixed:
+        return _unknown(panel, sizes)
+    if panel.spread <= 1e-12 * max(1.0, abs(mean)):
+        return _no_spread(panel, sizes)
+    widest = _WIDEST if n <= _PROFILE_UP_TO else _WIDE_AND_LONG
+    if "interviewer" in panel.chosen and levels[1][1] > widest and n_fixed == 1:
+        found = _wide(panel, levels)
+        if found is not None and found.converged:
+            return _from_fit(found, panel, sizes, levels)
+    return _fitted(panel, sizes, levels)
+
+
+def _wide(panel: Panel, levels: list[Levels]) -> Fit | None:
     """The fit without dense factors; None where there are too many questions."""
-    questions = chosen.get("question")
+    questions = panel.chosen.get("question")
     if questions is not None and questions[1] > _MOST_QUESTIONS:
         return None
     order = ("candidate", "cand_x_int", "interviewer", "question")
     return fit_sparse(
-        standard,
+        panel.standard,
         levels[0][0],
         levels[1][0],
         None if questions is None else questions[0],
-        names=tuple(name for name in order if name in chosen),
+        names=tuple(name for name in order if name in panel.chosen),
     )
 
 
 def _from_fit(
-    found: Fit,
-    centre: float,
-    spread: float,
-    sizes: tuple[int, int, int],
-    levels: list[tuple[Integers, int]],
+    found: Fit, panel: Panel, sizes: tuple[int, int, int], levels: list[Levels]
 ) -> Components:
     """A fit of standardised scores in points."""
     result = _in_points(
         found.names,
         found.ratios,
-        centre + spread * found.intercept,
-        found.var_resid * spread**2,
+        panel.intercept(found.intercept),
+        found.var_resid * panel.spread**2,
         float("nan"),
         sizes,
         levels,
@@ -990,27 +884,25 @@ def _from_fit(
 
 
 def _fitted(
-    likelihood: _Likelihood,
-    centre: float,
-    spread: float,
-    sizes: tuple[int, int, int],
-    levels: list[tuple[Integers, int]],
+    panel: Panel, sizes: tuple[int, int, int], levels: list[Levels]
 ) -> Components:
     """Minimise the criterion and put the result into points."""
-    ratios = _best(likelihood)
+    likelihood = likelihood_of(panel.standard, panel.design.columns, panel.chosen)
+    ratios = best_ratios(likelihood)
     exact = bool(1 / (1 + ratios.sum()) < _NOTHING)
     if exact:
         likelihood = replace(likelihood, noise=_NOISE)
-        ratios = _best(likelihood)
-    value = _value(likelihood, ratios)
-    criterion = value.deviance + 2 * (sizes[0] - 1) * float(np.log(spread))
-    slope = value.gradient * (ratios + _KNEE)
+        ratios = best_ratios(likelihood)
+    value = value_at(likelihood, ratios)
+    criterion = value.deviance + 2 * likelihood.degrees * float(np.log(panel.spread))
+    criterion += 2 * float(np.log(np.diagonal(panel.design.triangle)).sum())
+    slope = value.gradient * (ratios + KNEE)
     uphill = np.where(ratios == 0, np.minimum(slope, 0), slope)
     result = _in_points(
         likelihood.names,
         ratios,
-        centre + spread * value.intercept,
-        value.var_resid * spread**2,
+        panel.intercept(value.fixed),
+        value.var_resid * panel.spread**2,
         float("nan") if exact else criterion,
         sizes,
         levels,
@@ -1030,7 +922,7 @@ def _in_points(
     var_resid: float,
     criterion: float,
     sizes: tuple[int, int, int],
-    levels: list[tuple[Integers, int]],
+    levels: list[Levels],
 ) -> Components:
     """Components from variance ratios; candidates' only where they can be told."""
     variances = dict(zip(names, (ratios * var_resid).tolist(), strict=True))
@@ -1051,180 +943,50 @@ def _in_points(
     return replace(result, _names=names, _ratios=tuple(ratios.tolist()))
 
 
-def _separate(levels: list[tuple[Integers, int]]) -> bool:
+def _information(found: Fit) -> tuple[Floats, Floats]:
+    """Second and first derivatives in search coordinates."""
+    scale = found.ratios + KNEE
+    return found.information * np.outer(scale, scale), found.gradient * scale
+
+
+def _separate(levels: list[Levels]) -> bool:
     """Whether interviewers differ, and not just as the candidates do."""
     candidates, interviewers = levels[0], levels[1]
     one_each = _joint(candidates, interviewers) == candidates[1] == interviewers[1]
     return interviewers[1] > 1 and not one_each
 
 
-@dataclass(frozen=True)
-class _Share:
-    """Candidates' ratio over a weighted sum of all ratios and the residual's 1."""
+def panel_weights(
+    q: float, k: float, q_question: float | None = None, m: float = 1.0
+) -> dict[str, float]:
+    """Return what each variance counts in that of a panel's mean score.
 
-    candidate: int
-    weights: Floats
-    residual: float
+    Parameters
+    ----------
+    q, k, q_question, m : float
+        As in `g_qk`.
 
-    def at(self, position: Floats) -> tuple[float, Floats]:
-        """Return the share and its gradient in search coordinates."""
-        ratios = _ratios(position)
-        total = float(self.weights @ ratios + self.residual)
-        share = ratios[self.candidate] / total
-        slope = -share * self.weights
-        slope[self.candidate] += 1.0
-        return float(share), slope / total * (ratios + _KNEE)
-
-
-def _curvature(likelihood: _Likelihood, at: Floats) -> Floats:
-    """Second derivatives of the criterion in search coordinates, from its gradient."""
-    step, rows = 1e-4, []
-    for k in range(at.size):
-        move = np.zeros(at.size)
-        move[k] = step
-        ahead = _at(likelihood, at + move)[1]
-        # One-sided at the boundary.
-        behind = _at(likelihood, np.maximum(at - move, 0.0))[1]
-        rows.append((ahead - behind) / (step + min(step, at[k])))
-    return np.array(rows + np.transpose(rows)) / 2
-
-
-def _inverse(curvature: Floats) -> Floats:
-    """Inverse with negative and flat directions made positive."""
-    values, vectors = np.linalg.eigh(curvature)
-    values = np.maximum(np.abs(values), 1e-3 * np.abs(values).max(initial=0) + 1e-12)
-    return np.asarray((vectors / values) @ vectors.T)
-
-
-def _asymptotic(
-    curvature: Floats, slope: Floats, at: Floats, shares: list[_Share], level: float
-) -> list[tuple[float, float]]:
-    """Logit ± normal quantile × standard error; ratios at zero are held there.
-
-    Where that is the candidates', the limit is where the criterion, as a parabola in
-    that ratio, has risen by the squared quantile.
+    Returns
+    -------
+    dict of str to float
+        By term, and "resid".
     """
-    free = np.flatnonzero(at > 0)
-    covariance = 2 * _inverse(curvature[np.ix_(free, free)])
-    quantile, found = float(norm.ppf((1 + level) / 2)), []
-    for share in shares:
-        value, change = share.at(at)
-        if value <= 0:
-            above, rise = at.copy(), max(float(slope[share.candidate]), 0.0)
-            bend = max(float(curvature[share.candidate, share.candidate]), 1e-12)
-            root = np.sqrt(rise**2 + 2 * bend * quantile**2)
-            above[share.candidate] = min((root - rise) / bend, _LARGEST)
-            found.append((0.0, share.at(above)[0]))
-            continue
-        change = change[free] / (value * (1 - value))
-        half = quantile * np.sqrt(change @ covariance @ change)
-        logit = np.log(value / (1 - value))
-        found.append((float(expit(logit - half)), float(expit(logit + half))))
-    return found
-
-
-class _Region:
-    """Ratios whose likelihood ratio against the estimate is not rejected."""
-
-    def __init__(self, likelihood: _Likelihood, at: Floats, level: float) -> None:
-        self.likelihood = likelihood
-        self.centre = at
-        self.best = _at(likelihood, at)[0]
-        self.allowed = float(chi2.ppf(level, 1))
-        self.spread = _inverse(_curvature(likelihood, at))
-        self.last: tuple[bytes, tuple[float, Floats]] = (b"", (0.0, at))
-
-    def room(self, position: Floats) -> tuple[float, Floats]:
-        """How much less the criterion is than allowed, and its gradient."""
-        key = position.tobytes()
-        if self.last[0] != key:
-            deviance, slope = _at(self.likelihood, np.clip(position, 0, _LARGEST))
-            self.last = key, (self.best + self.allowed - deviance, -slope)
-        return self.last[1]
-
-    def _left(self, position: Floats) -> float:
-        return self.room(position)[0]
-
-    def _left_slope(self, position: Floats) -> Floats:
-        return self.room(position)[1]
-
-    def extreme(self, share: _Share, sign: float) -> float:
-        """The largest (sign 1) or smallest (−1) share inside."""
-        estimate, slope = share.at(self.centre)
-        towards = self.spread @ slope
-        size = np.sqrt(2 * self.allowed / max(float(slope @ towards), 1e-12))
-        step = np.clip(sign * size * towards, -2.0, 2.0)
-        found = self._search(share, sign, np.clip(self.centre + step, 0, _LARGEST))
-        if found is None:
-            start = self._farthest(share, sign)
-            estimate = share.at(start)[0]
-            found = self._search(share, sign, start)
-        return estimate if found is None else sign * max(sign * found, sign * estimate)
-
-    def _search(self, share: _Share, sign: float, start: Floats) -> float | None:
-        """Extreme by sequential quadratic programming; None if it did not arrive."""
-
-        def objective(position: Floats) -> tuple[float, Floats]:
-            value, slope = share.at(position)
-            return -sign * value, -sign * slope
-
-        result = minimize(
-            objective,
-            start,
-            jac=True,
-            method="SLSQP",
-            bounds=[(0.0, _LARGEST)] * start.size,
-            constraints={
-                "type": "ineq",
-                "fun": self._left,
-                "jac": self._left_slope,
-            },
-            options={"ftol": 1e-6, "maxiter": 50},
-        )
-        room = self.room(result.x)[0]
-        if not result.success or room < -0.01 * self.allowed:
-            return None
-        return share.at(result.x)[0]
-
-    def _farthest(self, share: _Share, sign: float) -> Floats:
-        """The best of the points where rays from the estimate leave the region."""
-        rays = np.random.default_rng(0).normal(size=(_RAYS, self.centre.size))
-        reached = [self.centre, *(self._exit(ray) for ray in rays)]
-        return reached[int(np.argmax([sign * share.at(point)[0] for point in reached]))]
-
-    def _exit(self, ray: Floats) -> Floats:
-        """Where a ray from the estimate leaves the region, or ends at the bounds."""
-
-        def point(length: float) -> Floats:
-            return np.clip(self.centre + length * ray, 0, _LARGEST)
-
-        def left(length: float) -> float:
-            return self.room(point(length))[0]
-
-        end = 0.1
-        while left(end) > 0 and end < 1e3:
-            end *= 2
-        return point(brentq(left, 0.0, end, xtol=1e-6) if left(end) < 0 else end)
-
-
-def _profile(
-    likelihood: _Likelihood, at: Floats, shares: list[_Share], level: float
-) -> list[tuple[float, float]]:
-    """Range of each share over the region."""
-    region = _Region(likelihood, at, level)
-    return [(region.extreme(share, -1), region.extreme(share, 1)) for share in shares]
-
-
-def _question_share(q_question: float | None, k: float, m: float) -> float:
-    return 1 / (k * m) if q_question is None else q_question
+    return {
+        "candidate": 1.0,
+        "interviewer": q,
+        "question": 1 / (k * m) if q_question is None else q_question,
+        "cand_x_int": 1 / k,
+        "resid": 1 / (k * m),
+    }
 
 
 def _error(
     components: Components, q: float, k: float, q_question: float | None, m: float
 ) -> float:
     """Error variance of a panel's mean score in squared points."""
+    weights = panel_weights(q, k, q_question, m)
     known = np.nan_to_num(
         [components.var_interviewer, components.var_question, components.var_cand_x_int]
     )
-    weights = np.array([q, _question_share(q_question, k, m), 1 / k])
-    return float(weights @ known + components.var_resid / (k * m))
+    weight = np.array([weights[name] for name in _NAMES[1:]])
+    return float(weight @ known + components.var_resid * weights["resid"])

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from scipy.stats import chi2
 
-from orchestration.statistics import crossed, crossed_sparse
+from orchestration.statistics import crossed, crossed_likelihood, crossed_sparse
 from orchestration.statistics.crossed import (
     Components,
     components,
@@ -22,7 +23,10 @@ from orchestration.statistics.crossed import (
     largest_component,
     q_overlap,
     sem,
+    variance_intervals,
 )
+from orchestration.statistics.crossed_likelihood import likelihood_of
+from orchestration.statistics.fixed_effects import design
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 
@@ -114,9 +118,9 @@ def dense_criterion(panel: Panel, variances: dict[str, float], resid: float) -> 
 
 def standard_errors(fit: Components) -> np.ndarray:
     """Of the variance ratios, from the curvature of the dense criterion."""
-    at = crossed._position(np.array(fit._ratios))
-    bend = crossed._curvature(fit._likelihood, at)
-    scale = np.array(fit._ratios) + crossed._KNEE
+    at = crossed_likelihood.position_of(np.array(fit._ratios))
+    bend = crossed_likelihood.curvature_at(fit._likelihood, at)
+    scale = np.array(fit._ratios) + crossed_likelihood.KNEE
     return np.sqrt(2 * np.diagonal(np.linalg.inv(bend))) * scale
 
 
@@ -223,7 +227,7 @@ def test_the_criterion_is_that_of_the_full_covariance(
 def test_sparse_and_dense_sums_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     panel = simulated(5, n_candidates=40, per_card=2)
     dense = components(*panel)
-    monkeypatch.setattr("orchestration.statistics.crossed._DENSE_CELLS", 0)
+    monkeypatch.setattr("orchestration.statistics.crossed_likelihood._DENSE_CELLS", 0)
     sparse = components(*panel)
     assert sparse.reml_criterion == pytest.approx(dense.reml_criterion, abs=1e-8)
     assert sparse.icc_single == pytest.approx(dense.icc_single, abs=1e-6)
@@ -297,9 +301,6 @@ def test_a_large_panel_finds_what_made_it() -> None:
     assert limits.icc_high - limits.icc_low < 0.05
 
 
-# --- which terms -----------------------------------------------------------------
-
-
 # --- without dense factors -------------------------------------------------------
 
 
@@ -330,19 +331,18 @@ def test_the_slope_without_factors_is_the_dense_one() -> None:
     score, candidate, interviewer, question = simulated(5, 80, 3)
     standard = (score - score.mean()) / score.std()
     levels = [crossed._levels(c) for c in (candidate, interviewer, question)]
-    likelihood = crossed._likelihood(
-        standard, crossed._identified(levels, score.size, True)
-    )
+    terms, _ = crossed._identified(levels, design(score.size), interaction=True)
+    likelihood = likelihood_of(standard, np.ones((score.size, 1)), terms)
     ratios = np.array([0.7, 0.3, 0.2, 0.1])
     panel = crossed_sparse._panel(
         standard, *(code for code, _ in levels), names=likelihood.names
     )
 
-    dense = crossed._value(likelihood, ratios)
+    dense = crossed_likelihood.value_at(likelihood, ratios)
     sparse = crossed_sparse._score(panel, ratios, 4000)
 
     assert sparse.var_resid == pytest.approx(dense.var_resid, rel=1e-9)
-    assert sparse.intercept == pytest.approx(dense.intercept, abs=1e-9)
+    assert sparse.intercept == pytest.approx(dense.fixed[0], abs=1e-9)
     assert np.all(np.abs(sparse.gradient - dense.gradient) <= 4 * sparse.error + 1e-6)
     assert np.all(sparse.error <= 0.01 * np.abs(sparse.information.diagonal()) + 1e-9)
 
@@ -584,7 +584,7 @@ def test_rays_find_what_the_search_does(monkeypatch: pytest.MonkeyPatch) -> None
     fit = components(*panel[:3])
     found = intervals(fit, q_overlap=0.4, k_harmonic=2.4)
     monkeypatch.setattr(
-        "orchestration.statistics.crossed._Region._search", lambda *_: None
+        "orchestration.statistics.crossed_profile._Region._search", lambda *_: None
     )
     rays = intervals(fit, q_overlap=0.4, k_harmonic=2.4)
     assert rays.icc_low == pytest.approx(found.icc_low, abs=0.02)
@@ -644,6 +644,103 @@ def test_large_panels_use_the_normal_interval(monkeypatch: pytest.MonkeyPatch) -
     assert normal.icc_low == pytest.approx(exact.icc_low, abs=0.03)
     assert normal.icc_high == pytest.approx(exact.icc_high, abs=0.03)
     assert normal.g_low == pytest.approx(exact.g_low, abs=0.03)
+
+
+# --- intervals of variances ------------------------------------------------------
+
+
+def risen(panel: Panel, fit: Components, name: str, value: float) -> float:
+    """How far the full criterion rises if one variance has a value, the others free."""
+    names = [*fit.terms, "resid"]
+    hat = np.array([getattr(fit, f"var_{each}") for each in names])
+    place = names.index(name)
+
+    def criterion(logs: np.ndarray) -> float:
+        every = np.insert(np.exp(logs), place, value)
+        return dense_criterion(
+            panel, dict(zip(fit.terms, every[:-1], strict=True)), every[-1]
+        )
+
+    start = np.log(np.maximum(np.delete(hat, place), 1e-3))
+    least = minimize(criterion, start, method="Nelder-Mead", options={"fatol": 1e-7})
+    return float(least.fun) - fit.reml_criterion
+
+
+@pytest.mark.parametrize("name", ["candidate", "interviewer", "resid"])
+def test_a_variance_is_rejected_beyond_its_limits(name: str) -> None:
+    panel = simulated(2, n_candidates=30)
+    fit = components(*panel[:3])
+
+    found = variance_intervals(fit)
+
+    place = found.terms.index(name)
+    allowed = chi2.ppf(0.95, 1)
+    assert found.ci_method == "profile likelihood"
+    for limit in (found.low[place], found.high[place]):
+        assert risen(panel, fit, name, limit) == pytest.approx(allowed, abs=2e-3)
+    assert found.low[place] < getattr(fit, f"var_{name}") < found.high[place]
+
+
+def test_limits_of_variances_are_in_squared_points() -> None:
+    score, candidate, interviewer, _ = simulated(2, n_candidates=25)
+    one, ten = (
+        variance_intervals(components(scale * score, candidate, interviewer))
+        for scale in (1, 10)
+    )
+    np.testing.assert_allclose(ten.high, 100 * one.high, rtol=1e-3)
+    np.testing.assert_allclose(ten.low, 100 * one.low, rtol=1e-3, atol=1e-6)
+
+
+def test_a_variance_of_zero_has_zero_as_its_lower_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    score, candidate, interviewer, _ = simulated(6, n_candidates=30)
+    centred = (
+        score
+        - np.bincount(interviewer, score)[interviewer]
+        / np.bincount(interviewer)[interviewer]
+    )
+    fit = components(centred, candidate, interviewer)
+    assert fit.var_interviewer == 0
+    profile = variance_intervals(fit)
+    monkeypatch.setattr(crossed, "_PROFILE_UP_TO", 10)
+    normal = variance_intervals(fit)
+    for limits in (profile, normal):
+        assert limits.low[1] == pytest.approx(0, abs=1e-9)
+        assert 0 < limits.high[1] < 0.3
+
+
+def test_large_panels_take_logarithms_of_variances_as_normal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fit = components(*simulated(8, n_candidates=400)[:3])
+    exact = variance_intervals(fit)
+    monkeypatch.setattr(crossed, "_PROFILE_UP_TO", 100)
+    normal = variance_intervals(fit)
+    assert normal.ci_method == "asymptotic REML"
+    for place in (0, 2):
+        assert normal.low[place] == pytest.approx(exact.low[place], rel=0.05)
+        assert normal.high[place] == pytest.approx(exact.high[place], rel=0.05)
+
+
+def test_wide_panels_have_the_limits_of_dense_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dense, sparse = wide(monkeypatch, simulated(1, 300))
+    before, after = variance_intervals(dense), variance_intervals(sparse)
+    np.testing.assert_allclose(after.low, before.low, atol=0.01)
+    np.testing.assert_allclose(after.high, before.high, atol=0.01)
+
+
+@pytest.mark.filterwarnings("error")
+def test_limits_of_variances_that_are_not_known_are_nan() -> None:
+    for fit in (
+        components([], [], []),
+        components([3.0] * 4, [0, 0, 1, 1], [0, 1, 0, 1]),
+    ):
+        found = variance_intervals(fit)
+        assert np.isnan([found.low, found.high]).all()
+        assert found.ci_method == "none"
 
 
 # --- panels ----------------------------------------------------------------------
