@@ -5,7 +5,7 @@ import hmac
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -138,10 +138,19 @@ def copy(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
     connection.execute(f"copy ({sql}) to '{target}' (format parquet, compression zstd)")
 
 
-def names(home: Home) -> dict[str, str]:
-    """Return the full name of each interviewer by pseudonym, for the committee only."""
+def names(home: Home, delivered: Sequence[str | Path]) -> dict[str, str]:
+    """Return the full name of each interviewer by pseudonym, for the committee only.
+
+    Parameters
+    ----------
+    delivered : sequence of str or Path
+        Raw files of interviewers that count; names lie under the same file names.
+    """
     found: dict[str, str] = {}
-    for path in sorted((home.restricted / "interviewers").glob("*.parquet")):
+    for raw in delivered:
+        path = home.restricted / "interviewers" / Path(raw).name
+        if not path.is_file():
+            continue
         table = pq.read_table(path)
         if "full_name" in table.column_names:
             pairs = zip(

@@ -222,12 +222,13 @@ def publish(
     gates = building.require_gates()
     k = int(building.plan.policy["smallest_group_size"])
     about = _about(building, warehouse, k)
+    known = names(home, building.plan.paths.get("interviewers", ()))
     written: dict[str, dict[str, int]] = {}
     for audience in AUDIENCES:
         folder = building.published(audience)
         folder.mkdir(parents=True, exist_ok=True)
         tables = {
-            name: _read(TABLES[name], home, warehouse) for name in ZONES[audience]
+            name: _read(TABLES[name], known, warehouse) for name in ZONES[audience]
         }
         shown = {
             name: table
@@ -277,7 +278,9 @@ def suppress(
     return table
 
 
-def _read(spec: PublishedTable, home: Home, warehouse: Warehouse) -> pa.Table:
+def _read(
+    spec: PublishedTable, known: Mapping[str, str], warehouse: Warehouse
+) -> pa.Table:
     """The allow-listed columns of a report, in a fixed order of rows."""
     joined = {"interviewer_name"} & set(spec.columns)
     columns = [name for name in spec.columns if name not in joined]
@@ -288,7 +291,6 @@ def _read(spec: PublishedTable, home: Home, warehouse: Warehouse) -> pa.Table:
         f"select {quoted} from {spec.report}{closed} order by {order}"
     )
     if joined:
-        known = names(home)
         named = [
             known.get(pseudonym, pseudonym) if pseudonym else None
             for pseudonym in table["interviewer_id"].to_pylist()
