@@ -5,6 +5,7 @@ import zlib
 import dagster as dg
 import numpy as np
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
 
 from orchestration.defs.resources import OWNERS, CalibrantResource, stage
 from orchestration.estimates import ESTIMATES, Estimate
@@ -42,6 +43,9 @@ def _asset(name: str, estimate: Estimate) -> dg.AssetsDefinition:
         with (
             stage(f"statistics {name}") as notes,
             DuckDBWarehouse(building.warehouse) as warehouse,
+            # Many small matrices: a second thread costs more than it brings, and sums
+            # would be added in an order that depends on the machine's cores.
+            threadpool_limits(1, user_api="blas"),
         ):
             table = estimate.function(
                 warehouse, policy, rng=estimates_rng(policy, name), **more
