@@ -75,6 +75,19 @@ docs: install ## The dbt documentation of the current generation
 bench: install ## Measure speed and memory; writes docs/benchmarks.md
 	@$(BIN)/python -m tests.bench
 
+.PHONY: faults
+faults: install ## Run the tests of every known fault; writes docs/faults.md
+	@$(BIN)/python -m tests.faults
+
+.PHONY: bench-statistics
+bench-statistics: install ## Our statistics beside their peers; writes docs/benchmarks-statistics.md
+	@$(UV) sync --frozen --inexact --quiet --python "$(PYTHON)" --extra bench
+	@$(BIN)/python -m tests.bench_statistics
+
+.PHONY: calibrate
+calibrate: install ## Coverage, false alarms and power; writes docs/calibration.md
+	@$(BIN)/python -m tests.calibration
+
 .PHONY: nightly
 nightly: install ## The tests of nightly size
 	@$(BIN)/pytest -m nightly

@@ -519,7 +519,7 @@ select
     s.interviewer_id,
     u.name as full_name,
     d.name as department,
-    case when u.id is not null then b.id is not null end as is_bar_raiser,
+    case when u.interviewer_tags is not null then b.id is not null end as is_bar_raiser,
     case when u.id is not null then coalesce(u.deactivated, 'false') <> 'true' end
         as is_active
 from seen as s
