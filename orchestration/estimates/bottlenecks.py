@@ -252,9 +252,9 @@ def bottlenecks(
 
     The estimate is the median days in the stage above its reference: the declared SLA,
     else the stage's own median of the year before the window. Backlog growth is
-    arrivals less departures a week; its interval and p come from blocks of weeks drawn
-    with `rng`. Interviewers' hours are what arrivals ask of them a week, and what those
-    of the stage give in a busy one. Role family `all` pools.
+    arrivals less departures a week; its interval and p come from overlapping blocks of
+    weeks, so `rng` is not used. Interviewers' hours are what arrivals ask of them a
+    week, and what those of the stage give in a busy one. Role family `all` pools.
     """
     stays = _times(warehouse, _IN_WINDOW)
     if stays.empty:
@@ -268,7 +268,7 @@ def bottlenecks(
     frame["sla_days"] = frame["sla_days"].astype(float)
     windows = warehouse.read_arrow(_WINDOWS).to_pandas()
     frame = frame.merge(windows[["window_id", "window_kind", "window_start"]])
-    flow = _flow(warehouse, windows, policy, rng)
+    flow = _flow(warehouse, windows)
     frame = frame.merge(flow, on=KEYS, how="left")
     frame = frame.merge(_capacity(warehouse, windows), on=KEYS, how="left")
     frame = _interviewing(warehouse, frame, policy)
@@ -299,12 +299,7 @@ def _times(warehouse: Warehouse, query: str) -> pd.DataFrame:
     )
 
 
-def _flow(
-    warehouse: Warehouse,
-    windows: pd.DataFrame,
-    policy: Policy,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
+def _flow(warehouse: Warehouse, windows: pd.DataFrame) -> pd.DataFrame:
     """Arrivals, departures and work in progress of the whole weeks of each window."""
     weeks = warehouse.read_arrow(_WEEKS).to_pandas()
     if weeks.empty:
@@ -326,12 +321,7 @@ def _flow(
         )
         if inside.sum() < 2:
             continue
-        growth = backlog_growth(
-            arrived[:, inside],
-            left[:, inside],
-            replicates=policy.bootstrap_replicates,
-            rng=rng,
-        )
+        growth = backlog_growth(arrived[:, inside], left[:, inside])
         n_weeks, days = inside.sum(), wip[:, inside].sum(axis=1)
         arrivals = arrived[:, inside].sum(axis=1)
         total = pd.Series(days).groupby(slices["role_family"]).transform("sum")

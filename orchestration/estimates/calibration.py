@@ -374,7 +374,9 @@ def _halo(
     """Correlation between competencies on the interviewer's cards, minus the peers'.
 
     Peers are all cards of the same cell. The standard error is that of a ratio of
-    sums over cards, by linearisation.
+    sums over cards, by linearisation, with the spread of cards pooled over
+    interviewers: an interviewer's own few cards tell it badly, and a small error goes
+    with a large index, which called 9 % of healthy companies' interviewers haloed.
     """
     m = cards.n_competencies[chosen].astype(float)
     # Card deviations from what this interviewer usually gives.
@@ -393,10 +395,10 @@ def _halo(
         base = np.bincount(who, variance, minlength=n)
         index = np.bincount(who, excess, minlength=n) / base
         count = np.bincount(who, minlength=n)
-        noise = np.bincount(who, (excess - index[who] * variance) ** 2, minlength=n) * (
-            count / (count - 1)
-        )
-        return {"halo_index": index, "_halo_se": np.sqrt(noise) / base}
+        left = (excess - index[who] * variance) ** 2
+        freedom = who.size - np.count_nonzero(count)
+        spread = left.sum() / freedom if freedom > 0 else np.nan
+        return {"halo_index": index, "_halo_se": np.sqrt(spread * count) / base}
 
 
 def _flags(frame: pd.DataFrame, group: Integers, policy: Policy) -> NDArray[np.object_]:

@@ -44,6 +44,8 @@ CELL = [
 _MOST_LEVELS = 20
 _SMALLEST_BLOCK = 5
 _MOST_BLOCKS = 200
+# A coefficient beyond this has a denominator that only rounding keeps from zero.
+_POLE = 1e9
 
 # What became of applications in the stage they were rated in.
 JUDGED = """
@@ -524,6 +526,8 @@ def _compared(row: dict[str, Any]) -> dict[str, Any]:
          ours.icc_ck]
     )  # fmt: skip
     usable = np.isfinite(peer) & np.isfinite(mine)
+    # Where the denominator is zero but for rounding, there is no value to compare.
+    usable &= (np.abs(peer) < _POLE) | (np.abs(mine) < _POLE)
     return {
         **row,
         "icc1": float(single.estimate[0]),

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import yaml
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import chi2, norm
 
@@ -19,6 +20,8 @@ from orchestration.settings import Policy
 from orchestration.statistics.multiplicity import family_wise
 from orchestration.statistics.proportions import wilson
 from orchestration.warehouse import Warehouse
+
+Floats = NDArray[np.float64]
 
 RULES_FILE = Path(__file__).with_name("rules.yaml")
 # Half the width of a 95 % interval in standard errors.
@@ -53,25 +56,40 @@ class _Data(BaseModel):
 
 
 class Condition(_Data):
-    """One inequality and where its doubt comes from."""
+    """One inequality and where its doubt comes from.
+
+    `start` names the reliability that a figure tested as `planned` grows from, with
+    `interval` as its bounds; `se` names the standard error of a statistic whose bounds
+    the report does not carry.
+    """
 
     statistic: str
     above: float | None = None
     below: float | None = None
-    test: Literal["interval", "share", "deviation", "column", "none"]
+    test: Literal["interval", "share", "deviation", "column", "planned", "none"]
     interval: tuple[str, str] | None = None
     column: str | None = None
+    start: str | None = None
+    se: str | None = None
 
 
 class Repeat(_Data):
-    """The same finding in several non-overlapping windows."""
+    """The same finding in several non-overlapping windows.
+
+    `side` names the column whose sign the windows must share, by default what the first
+    condition looks at. With `since_before`, a window is told by its distance from the
+    target's mean over the windows of its kind before the newest, weighted by n.
+    """
 
     statistic: str
     kind: str
     windows: int
     at_least: int
+    where: Mapping[str, Any] | None = None
     above: float | None = None
     beyond_policy: str | None = None
+    side: str | None = None
+    since_before: bool = False
 
 
 class Minimum(_Data):
@@ -203,6 +221,9 @@ def _judged(
         n = rows["n"].to_numpy(float)
         if condition.test == "none":
             p = np.zeros(len(rows))
+        elif condition.test == "planned":
+            p = np.zeros(len(rows))
+            holds = sign * (_at_best(condition, rows, value, sign) - limit) > 0
         elif condition.test == "interval":
             names = condition.interval or (
                 f"{condition.statistic}_ci_low",
@@ -219,6 +240,20 @@ def _judged(
     return np.where(np.isfinite(p), p, 1.0), holds
 
 
+def _at_best(
+    condition: Condition, rows: pd.DataFrame, value: Floats, sign: float
+) -> Floats:
+    """The planned reliability where the one it grows from is at its better bound.
+
+    More raters multiply signal-to-noise, whatever it is now.
+    """
+    low, high = condition.interval or ("ci_low", "ci_high")
+    start = rows[condition.start].to_numpy(float)
+    bound = rows[high if sign > 0 else low].to_numpy(float)
+    signal = value / (1 - value) * (1 - start) / start * bound / (1 - bound)
+    return np.asarray(signal / (1 + signal), dtype=np.float64)
+
+
 def _threshold(rule: Rule, condition: Condition, policy: Policy) -> float | None:
     """The condition's threshold; the first one can be set by the policy."""
     own = condition.above if condition.above is not None else condition.below
@@ -232,25 +267,48 @@ def _repeated(
     rule: Rule, repeat: Repeat, rows: pd.DataFrame, report: pd.DataFrame, policy: Policy
 ) -> np.ndarray[Any, Any]:
     """Whether each target shows the finding in enough of the newest windows."""
-    scope = {name: value for name, value in rule.where.items() if name == "role_family"}
+    scope = repeat.where
+    if scope is None:
+        scope = {name: rule.where[name] for name in rule.where if name == "role_family"}
     recent = _matching(_windowed(report, repeat.kind, repeat.windows), scope)
+    keys = list(rule.target)
     value = recent[repeat.statistic].to_numpy(float)
+    if repeat.since_before:
+        value = value - _before(rule, repeat, recent, report, scope)
     if repeat.beyond_policy:
         margin = float(getattr(policy, repeat.beyond_policy))
         side = np.sign(value) * (np.abs(value) > margin)
     else:
         side = (value > (repeat.above or 0.0)).astype(float)
-    counted = recent.assign(_side=side).groupby(list(rule.target))["_side"]
+    counted = recent.assign(_side=side).groupby(keys)["_side"]
     up = counted.apply(lambda sides: (sides > 0).sum()).to_dict()
     down = counted.apply(lambda sides: (sides < 0).sum()).to_dict()
     found = []
-    for row in rows[[*rule.target, rule.conditions[0].statistic]].itertuples(
-        index=False
-    ):
-        key = row[0] if len(rule.target) == 1 else tuple(row[:-1])
+    sided = repeat.side or rule.conditions[0].statistic
+    for row in rows[[*keys, sided]].itertuples(index=False):
+        key = row[0] if len(keys) == 1 else tuple(row[:-1])
         same_side = down if row[-1] < 0 else up
         found.append(same_side.get(key, 0) >= repeat.at_least)
     return np.array(found, dtype=bool)
+
+
+def _before(
+    rule: Rule,
+    repeat: Repeat,
+    recent: pd.DataFrame,
+    report: pd.DataFrame,
+    scope: Mapping[str, Any],
+) -> Floats:
+    """Each recent row's own mean over the windows before; NaN without any."""
+    keys = list(rule.target)
+    ends = recent["window_end"].unique()
+    closed = _windowed(report, repeat.kind, len(report))
+    earlier = _matching(closed[~closed["window_end"].isin(ends)], scope)
+    earlier = earlier.dropna(subset=[repeat.statistic])
+    weighted = earlier.assign(_total=earlier[repeat.statistic] * earlier["n"])
+    sums = weighted.groupby(keys, as_index=False)[["_total", "n"]].sum()
+    known = recent[keys].merge(sums, on=keys, how="left")
+    return (known["_total"] / known["n"]).to_numpy(float)
 
 
 def _windowed(report: pd.DataFrame, kind: str, newest: int) -> pd.DataFrame:
@@ -290,7 +348,13 @@ def _action_row(rule: Rule, row: Mapping[str, Any], policy: Policy) -> dict[str,
     first = rule.conditions[0]
     threshold = _threshold(rule, first, policy)
     low, high, method = _interval(first, row)
-    values = {**row, "threshold": threshold, "severity_margin": policy.severity_margin}
+    values = {
+        **row,
+        "threshold": threshold,
+        "low": low,
+        "high": high,
+        "severity_margin": policy.severity_margin,
+    }
     return {
         **_about(rule, row),
         "statistic": first.statistic if first.statistic != "estimate" else rule.action,
@@ -323,6 +387,9 @@ def _interval(
         n = int(row["n"])
         share = wilson(round(row[condition.statistic] * n), n)
         return float(share.low), float(share.high), "Wilson"
+    if condition.se:
+        value, half = float(row[condition.statistic]), Z95 * float(row[condition.se])
+        return value - half, value + half, "normal"
     own = f"{condition.statistic}_ci_low", f"{condition.statistic}_ci_high"
     names = condition.interval or (own if own[0] in row else ("ci_low", "ci_high"))
     low, high = (_number(row.get(name)) for name in names)

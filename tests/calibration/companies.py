@@ -480,7 +480,7 @@ def growth_alarms(rng: Generator, n: int, replicates: int) -> Rows:
     """A stage with 18 arrivals and 18 departures a week, independent Poisson counts;
     one-sided p of growth, before control over stages. The share is of stages."""
     counts = rng.poisson(18.0, (2, replicates, n))
-    found = backlog_growth(counts[0], counts[1], replicates=1_000, rng=rng)
+    found = backlog_growth(counts[0], counts[1])
     for level in (0.05, 0.005):
         yield happened(
             f"growth with p < {level:g}", found.p < level, is_judged=level == 0.05,
@@ -522,7 +522,7 @@ def slow_stage(rng: Generator, n: int, replicates: int) -> Rows:
     for less, stated in ((0.3, "z 3.5"), (0.1, "z 1.1")):
         arrived = rng.poisson(18.0, (replicates, n))
         left = rng.poisson(18.0 * (1 - less), (replicates, n))
-        found = backlog_growth(arrived, left, replicates=1_000, rng=rng)
+        found = backlog_growth(arrived, left)
         z = found.estimate / ((found.high - found.low) / (2 * Z95))
         yield happened(f"capacity −{less:.0%}: growth with p < .05", found.p < 0.05,
                        stated=stated, note=f"median z {np.median(z):.1f}")  # fmt: skip

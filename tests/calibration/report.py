@@ -41,13 +41,9 @@ CAUSES = {
         "Greenwood's error of a few dozen ends with a normal quantile; Student's t with"
         " ends − 1 degrees of freedom would do."
     ),
-    "Backlog growth, block bootstrap": (
-        "A quarter has thirteen weeks, hardly more than three blocks of four. The"
-        " percentiles of block means are too narrow twice: means about the sample's own"
-        " mean vary less by the factor 1 − block / n, and a variance from three blocks"
-        " asks for a t quantile with as few degrees of freedom. The p-value errs alike:"
-        " see the false alarms. Blocks of four weeks do not hold all the dependence of"
-        " the second kind of weeks, so a year of those falls short, too."
+    "Backlog growth, overlapping blocks": (
+        "Blocks of four weeks do not hold all the dependence of the second kind of"
+        " weeks."
     ),
     "Agreement, bootstrap of candidates": (
         "Percentile bounds of a bounded and skewed coefficient from thirty candidates."

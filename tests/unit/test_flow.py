@@ -7,9 +7,8 @@ from numpy.testing import assert_allclose
 from orchestration.statistics.flow import backlog_growth
 
 
-def growth(arrived, left, seed=1):  # type: ignore[no-untyped-def]
-    rng = np.random.default_rng(seed)
-    return backlog_growth(arrived, left, replicates=400, rng=rng)
+def growth(arrived, left):  # type: ignore[no-untyped-def]
+    return backlog_growth(arrived, left)
 
 
 def test_growth_is_what_piles_up_per_week() -> None:
@@ -37,6 +36,45 @@ def test_steady_growth_is_found() -> None:
     arrived, left = rng.poisson(14, (20, 52)), rng.poisson(10, (20, 52))
 
     assert (growth(arrived, left).p < 0.05).all()
+
+
+def test_the_error_is_that_of_the_circular_block_bootstrap() -> None:
+    """Politis & Romano (1992): the variance of the mean over draws of blocks."""
+    rng = np.random.default_rng(8)
+    arrived, left = rng.poisson(12, (1, 24)), rng.poisson(11, (1, 24))
+    net = (arrived - left)[0].astype(float)
+    starts = rng.integers(24, size=(40_000, 6))
+    weeks = (starts[:, :, None] + np.arange(4)).reshape(40_000, 24) % 24
+    drawn = net[weeks].mean(axis=1).std()
+
+    result = growth(arrived, left)
+
+    half = (result.high[0] - result.low[0]) / 2
+    t = 2.3060041350333704  # Student's 97.5 % quantile with 8 degrees of freedom
+    assert_allclose(half / t / np.sqrt(24 / 20), drawn, rtol=0.02)
+
+
+@pytest.mark.parametrize("n_weeks", [13, 52])
+def test_intervals_of_a_quarter_hold_what_they_say(n_weeks: int) -> None:
+    rng = np.random.default_rng(11)
+    arrived, left = rng.poisson(10, (2, 4_000, n_weeks))
+
+    result = growth(arrived, left)
+
+    held = ((result.low <= 0) & (result.high >= 0)).mean()
+    assert 0.93 <= held <= 0.97
+    assert (result.p < 0.05).mean() <= 0.06
+
+
+def test_duplicating_the_weeks_keeps_the_growth_and_narrows_the_interval() -> None:
+    rng = np.random.default_rng(5)
+    arrived, left = rng.poisson(12, (3, 30)), rng.poisson(10, (3, 30))
+
+    once = growth(arrived, left)
+    twice = growth(np.tile(arrived, 2), np.tile(left, 2))
+
+    assert_allclose(once.estimate, twice.estimate)
+    assert (twice.high - twice.low < once.high - once.low).all()
 
 
 def test_swapping_arrivals_and_departures_turns_the_sign() -> None:

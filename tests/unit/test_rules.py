@@ -12,10 +12,16 @@ from orchestration.settings import Policy
 from orchestration.warehouse import DuckDBWarehouse
 
 AS_OF = dt.date(2026, 10, 20)
+DRIFT = "rpt_interviewer_drift"
 QUARTERS = {
     "2026 Q3": (dt.date(2026, 7, 1), dt.date(2026, 10, 1)),
     "2026 Q2": (dt.date(2026, 4, 1), dt.date(2026, 7, 1)),
     "2026 Q1": (dt.date(2026, 1, 1), dt.date(2026, 4, 1)),
+}
+HISTORY = {"all closed quarters": (dt.date(2025, 1, 1), dt.date(2026, 10, 1))}
+EARLIER = {
+    "2025 Q4": (dt.date(2025, 10, 1), dt.date(2026, 1, 1)),
+    "2025 Q3": (dt.date(2025, 7, 1), dt.date(2025, 10, 1)),
 }
 YEAR = {"four quarters to 2026 Q3": (dt.date(2025, 10, 1), dt.date(2026, 10, 1))}
 
@@ -35,6 +41,12 @@ HEALTHY: dict[str, dict[str, Any]] = {
         "role_family": "all", "interviewer_id": "p_1", "n": 70, "n_corated": 50,
         "estimate": 0.05, "ci_low": -0.1, "ci_high": 0.2, "severity_raw": 0.06,
         "severity_shrunk": 0.05, "p": 0.9, "q": 0.95, "flag": "none",
+    },
+    "rpt_interviewer_drift": {
+        "basis": "trend", "interviewer_id": "p_1", "n": 240, "estimate": 0.0,
+        "ci_low": -0.02, "ci_high": 0.02, "n_quarters": 12, "slope_blue": 0.01,
+        "se": 0.014, "slope_common": 0.0, "p": 0.5, "q": 0.9, "slope_shrunk": 0.0,
+        "change_blue": 0.1, "mdd": 0.055, "flag": "none",
     },
     "rpt_adverse_impact": {
         "role_family": "all", "stage": "technical", "attribute": "sex",
@@ -98,6 +110,30 @@ def report(
     ]  # fmt: skip
 
 
+def drift(
+    severity: list[float], interviewer: str = "p_2", **trend: Any
+) -> list[dict[str, Any]]:
+    """One interviewer's trend, and the severity of each quarter, newest first."""
+    windows = [("all", *item) for item in HISTORY.items()]
+    windows += [("quarter", *item) for item in [*QUARTERS.items(), *EARLIER.items()]]
+    found = [trend, *({"estimate": value, "basis": "quarter"} for value in severity)]
+    return [
+        {
+            "window_id": label, "window_kind": kind, "window_label": label,
+            "window_start": start, "window_end": end, "is_closed": True,
+            "ci_method": "a method", "status": "ok", "status_reason": "",
+            **HEALTHY[DRIFT], "interviewer_id": interviewer, **values,
+        }
+        for (kind, label, (start, end)), values in zip(windows, found, strict=True)
+    ]  # fmt: skip
+
+
+STRICTER = {"slope_blue": 0.06, "p": 1e-5, "q": 1e-4, "change_blue": 0.7,
+            "flag": "stricter"}  # fmt: skip
+LENIENT = {"slope_blue": -0.06, "p": 1e-5, "q": 1e-4, "change_blue": -0.7,
+           "flag": "more_lenient"}  # fmt: skip
+
+
 def proposals(
     folder: Path, rows: dict[str, list[dict[str, Any]]], policy: Policy | None = None
 ) -> pd.DataFrame:
@@ -137,6 +173,80 @@ def _other(fault: dict[str, Any]) -> dict[str, Any]:
     return {
         "round": "phone", "stage": "phone", "interviewer_id": "p_2", **fault
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trend", "severity"),
+    [
+        (STRICTER, [0.3, 0.25, 0.2, -0.1, -0.2]),
+        # What counts is the change, not on which side of the peers it ends.
+        (STRICTER, [-0.1, -0.2, -0.2, -0.5, -0.6]),
+        (LENIENT, [-0.3, -0.3, 0.1, 0.1, 0.2]),
+    ],
+)
+def test_an_interviewer_who_drifts_is_offered_a_calibration(
+    trend: dict[str, Any], severity: list[float], tmp_path: Path
+) -> None:
+    rows = drift([0.0] * 5, "p_1") + drift(severity, **trend)
+
+    table = proposals(tmp_path, {DRIFT: rows})
+
+    assert actions(table) == ["R6"]
+    row = table[table["is_action"]].iloc[0]
+    assert row["interviewer_id"] == "p_2"
+    assert row["ci_low"] < row["estimate"] < row["ci_high"]
+    assert f"{trend['slope_blue']:+.2f} points a quarter" in row["action_text"]
+
+
+@pytest.mark.parametrize(
+    ("trend", "severity"),
+    [
+        (STRICTER, [0.3, 0.0, 0.0, 0.0, 0.0]),
+        (STRICTER, [-0.3, -0.3, -0.3, 0.0, 0.0]),
+        (STRICTER, [0.3, 0.3, 0.3, 0.3, 0.3]),
+        ({**STRICTER, "flag": "none"}, [0.3, 0.3, 0.3, 0.0, 0.0]),
+        ({**STRICTER, "p": 0.04}, [0.3, 0.3, 0.3, 0.0, 0.0]),
+    ],
+    ids=["one quarter", "the other side", "no change", "no flag", "weak"],
+)
+def test_a_drift_is_not_acted_on_unless_quarters_repeat_it(
+    trend: dict[str, Any], severity: list[float], tmp_path: Path
+) -> None:
+    rows = drift([0.0] * 5, "p_1") + drift(severity, **trend)
+
+    assert actions(proposals(tmp_path, {DRIFT: rows})) == []
+
+
+def test_a_drift_without_quarters_before_is_not_acted_on(tmp_path: Path) -> None:
+    rows = [
+        row
+        for row in drift([0.3, 0.3, 0.3, 0.0, 0.0], **STRICTER)
+        if row["window_label"] not in EARLIER
+    ]
+
+    assert actions(proposals(tmp_path, {DRIFT: rows})) == []
+
+
+def test_somebody_severe_who_drifts_is_proposed_once(tmp_path: Path) -> None:
+    name, fault = FAULTS["R6"]
+    rows = {
+        name: report(name, {**fault, "interviewer_id": "p_2"}),
+        DRIFT: drift([0.3, 0.3, 0.3, 0.0, 0.0], **STRICTER),
+    }
+
+    assert actions(proposals(tmp_path, rows)) == ["R6"]
+
+
+@pytest.mark.parametrize(
+    ("g_plus_two", "proposed"), [(0.72, ["R7"]), (0.69, ["R7"]), (0.60, [])]
+)
+def test_a_rater_is_added_unless_two_more_would_surely_not_do(
+    g_plus_two: float, proposed: list[str], tmp_path: Path
+) -> None:
+    name, fault = FAULTS["R7"]
+    rows = report(name, {**fault, "g_plus_two": g_plus_two})
+
+    assert actions(proposals(tmp_path, {name: rows})) == proposed
 
 
 @pytest.mark.parametrize("rule", ["R6", "R11"])

@@ -71,6 +71,30 @@ def test_no_interviewer_of_a_null_twin_is_beyond_the_limit():
     )
 
 
+def drifted(made, interviewer):
+    """How much an interviewer's severity changes from the first day to the last."""
+    made.severity = made._severities()
+    first, last = made._severity_at(
+        np.array([interviewer] * 2), np.array([made.start, made.end])
+    )
+    return last - first
+
+
+def test_two_raters_of_a_healthy_round_agree_as_much_as_is_stated():
+    ats = company("dev_null")["ats"]
+    cards = ats["scorecards"].select(["scorecard_id", "application_id", "round"])
+    rated = ats["ratings"].join(cards, "scorecard_id").to_pandas()
+    rated = rated[rated["round"] == "coding_screen"].sort_values("scorecard_id")
+    rated["rating"] = rated["rating"].astype(float)
+    by_candidate = rated.groupby(["application_id", "competency"])["rating"]
+    pairs = by_candidate.agg(["first", "last", "size"]).query("size == 2")
+
+    reliability = np.corrcoef(pairs["first"], pairs["last"])[0, 1]
+
+    assert reliability == pytest.approx(0.44, abs=0.03)
+    assert rated["rating"].std() == pytest.approx(0.95, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("truth", "measured"),
     [
@@ -87,6 +111,11 @@ def test_no_interviewer_of_a_null_twin_is_beyond_the_limit():
             "vague_competency",
             lambda made: made._shape("evaluation", "human_judgement")["reliability"],
         ),
+        (
+            "few_raters",
+            lambda made: made._shape("coding_screen", "coding")["reliability"],
+        ),
+        ("drifting_interviewer", lambda made: drifted(made, 11)),
     ],
 )
 def test_a_planted_truth_is_there_and_gone_without_it(truth, measured):
