@@ -105,6 +105,9 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
         if not event.is_step_failure:
             continue
         data = event.step_failure_data
+        # What a gate found is told by its checks; a gate that crashed has none.
+        if data.error and data.error.cls_name == "DagsterAssetCheckFailedError":
+            continue
         if data.user_failure_data and data.user_failure_data.description:
             message = data.user_failure_data.description
         else:
@@ -112,8 +115,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
             while error and error.cause:
                 error = error.cause
             message = error.message.strip() if error else "failed without a message"
-        if not (event.step_key or "").startswith("gate_"):
-            messages.append(f"{event.step_key}: {message}")
+        messages.append(f"{event.step_key}: {message}")
     return messages
 
 

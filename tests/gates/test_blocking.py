@@ -137,6 +137,20 @@ def test_a_failed_gate_stops_the_run_before_anything_after_it(
     assert "another channel" not in stored
 
 
+def test_a_gate_that_crashes_says_so(copy, calibrant, monkeypatch):
+    import expectations.runner
+
+    def crash(*_, **__):
+        raise ValueError("the measures cannot be taken")
+
+    monkeypatch.setattr(expectations.runner, "run_gate", crash)
+
+    told = calibrant("run", "--no-sites", "--rebuild", home=copy)
+
+    assert told.code == 1
+    assert "gate_raw: ValueError: the measures cannot be taken" in told.text
+
+
 def test_the_fault_of_a_stopped_run_is_said_in_words(copy, calibrant):
     _break(copy, "mass_bad_timestamps")
 
