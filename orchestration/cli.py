@@ -129,8 +129,16 @@ def _stop(message: object, code: Exit) -> None:
 
 
 def _plain(text: object) -> str:
-    """Text without rich markup: what comes from files is shown as it is."""
-    return str(text).replace("[", r"\[")
+    """Text without rich markup and without characters that show nothing.
+
+    What comes from files is shown as it is; an escape sequence or a mark that turns
+    the direction of text is written out.
+    """
+    shown = (
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode()
+        for c in str(text)
+    )
+    return "".join(shown).replace("[", r"\[")
 
 
 def _say(value: Any, as_json: bool, text: str) -> None:

@@ -70,7 +70,7 @@ Only `applications` is required for a run.
 - Nothing is guessed: `03/04/2026` is refused unless a format is declared.
 - A value that is empty or blank is missing; `NULL`, `NA` and `None` are text.
 - A line without any value is no row.
-- A time that a clock change skips or repeats gets the offset of its zone's rules.
+- A time that a clock change skips or repeats means its later moment, and warns.
 - Symbolic links are refused, and other file types are left aside with a warning.
 
 The same bytes twice change nothing.

@@ -72,6 +72,7 @@ FILES_SCHEMA = pa.schema(_FILES)
 MESSAGES = {
     "ragged_row": "the row has more or fewer fields than the header",
     "malformed_json": "the line is no JSON object",
+    "repeated_key": "a key occurs twice in the line",
     "missing_value": "a required value is missing",
     "nested_value": "an object or a list where a value was expected",
     "bad_timestamp": "not a timestamp in ISO-8601",
@@ -310,7 +311,7 @@ def _bench(home: Home, sources: Sources, known: tuple[str, ...]) -> Iterator[_Be
     """One connection for all files: opening one costs more than a small file."""
     with (
         tempfile.TemporaryDirectory(prefix="calibrant-") as folder,
-        workbench(Path(folder)) as connection,
+        workbench(Path(folder), home=home.root) as connection,
     ):
         key = load_key(home) if known else b""
         aliases = load_identity(home).canonical()

@@ -4,9 +4,12 @@ A row that cannot be typed is refused with a code and its place, never dropped. 
 is read once, as a stream; DuckDB judges and types it, and spills what is large.
 """
 
+import bisect
 import datetime as dt
+import functools
 import zlib
-from collections.abc import Iterator, Sequence
+import zoneinfo
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +38,12 @@ __all__ = [
 ]
 
 # Raised whenever the same bytes would parse to other rows.
-PARSER_VERSION = 3
+PARSER_VERSION = 4
 EARLIEST = dt.date(1970, 1, 2)
 LATEST = dt.date(2100, 1, 1)
+_WEEK = 7 * 86_400
+# A zone or an offset ends the text; the day of a bare date looks like an offset.
+_OFFSET = "'.*([A-Za-z_]|[+-][0-9][0-9](:?[0-9][0-9])?)'"
 _UNREADABLE = (pa.ArrowException, duckdb.Error, OSError, EOFError, zlib.error,
                UnicodeError, RecursionError)  # fmt: skip
 
@@ -55,8 +61,16 @@ class Parsed:
 
 
 @contextmanager
-def workbench(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection for parsing; what does not fit into memory spills into `folder`."""
+def workbench(folder: Path, *, home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection for parsing, which reaches no file outside two folders.
+
+    Parameters
+    ----------
+    folder : Path
+        Where what does not fit into memory spills.
+    home : Path
+        Where raw and what is restricted are written.
+    """
     connection = duckdb.connect(
         config={
             "temp_directory": str(folder),
@@ -67,6 +81,11 @@ def workbench(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         }
     )
     try:
+        places = {f"{way}/" for p in (folder, home) for way in (p, p.resolve())}
+        allowed = ", ".join(map(_quoted, sorted(places)))
+        connection.execute(f"set allowed_directories = [{allowed}]")
+        # Whatever a statement came to say: no file elsewhere, no address, no extension.
+        connection.execute("set enable_external_access = false")
         yield connection
     finally:
         connection.close()
@@ -137,7 +156,10 @@ def parse(
         duplicates=duplicates,
         quarantined=quarantined,
         last_event_on=last_event_on,
-        warnings=reader.warnings(rows.columns),
+        warnings=(
+            *reader.warnings(rows.columns),
+            *_clock_warnings(connection, name, config),
+        ),
     )
 
 
@@ -179,7 +201,7 @@ def _judge(
     salt: str,
 ) -> None:
     """Make `judged` in one pass over the file, and `typed` as its accepted rows."""
-    typed, faults, shown = [], [], []
+    typed, faults, shown, clocks = [], [], [], []
     for column in entity.columns:
         if column.name not in rows.read:
             typed.append(f'cast(null as {_SQL_TYPES[column.kind]}) as "{column.name}"')
@@ -189,6 +211,8 @@ def _judge(
         value, fault = _expression(column, text, source, known_sources, config)
         typed.append(f'{value} as "{column.name}"')
         faults.append(fault)
+        if column.kind == "timestamp":
+            clocks.append(text)
     codes = ", ".join(["null", *(fault for fault in faults if fault)])
     row_text = ", ".join(
         f"text_{c.name}" for c in entity.columns if c.name in rows.read
@@ -205,17 +229,17 @@ def _judge(
             f"""
             create or replace temp table judged as
             with shown as (
-                select {", ".join(shown)}, _line, {rows.is_broken} as _is_broken
+                select {", ".join(shown)}, _line, {rows.fault} as _line_fault
                 from {rows.relation}
             ),
             typed as (
                 select _line, {", ".join(typed)},
-                    case when _is_broken then 'malformed_json|' else coalesce({codes})
-                    end as _fault,
+                    coalesce(_line_fault, {codes}) as _fault,
+                    {_in_clock_change(clocks, config)} as _is_in_clock_change,
                     concat_ws(chr(31), {row_text}) as _row_text
                 from shown
             )
-            select {names}, _line, _fault,
+            select {names}, _line, _fault, _is_in_clock_change,
                 case when _fault is not null then _row_text end as _row_text,
                 case when _fault is null
                     then md5(concat_ws(chr(31), {_quoted(salt)}, {content})) end
@@ -349,6 +373,78 @@ def _timestamp(text: str, config: SourceConfig) -> str:
         instant = f"try_cast({_numeral(text)} as timestamptz)"
     # Plain arithmetic: `at time zone` would ask the calendar for every row.
     return f"make_timestamp(epoch_us({instant}))"
+
+
+@functools.cache
+def _clock_changes(timezone: str) -> tuple[tuple[dt.datetime, dt.datetime], ...]:
+    """Local times that a clock change of a zone skips or repeats: from, until."""
+    zone = zoneinfo.ZoneInfo(timezone)
+
+    def offset(second: int) -> dt.timedelta:
+        local = dt.datetime.fromtimestamp(second, zone)
+        return local.utcoffset() or dt.timedelta()
+
+    first, last = (
+        int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp())
+        for day in (EARLIEST, LATEST)
+    )
+    found = []
+    after = offset(first)
+    for start in range(first, last, _WEEK):
+        before, after = after, offset(start + _WEEK)
+        if before != after:
+            at = _changed_at(offset, start, before)
+            found.append((at + min(before, after), at + max(before, after)))
+    return tuple(found)
+
+
+def _changed_at(
+    offset: Callable[[int], dt.timedelta], start: int, before: dt.timedelta
+) -> dt.datetime:
+    """When, within a week from `start`, the offset is no longer `before`; UTC."""
+    week = range(start, start + _WEEK)
+    n_unchanged = bisect.bisect(week, 0, key=lambda second: offset(second) != before)
+    return dt.datetime.fromtimestamp(start + n_unchanged, dt.UTC).replace(tzinfo=None)
+
+
+def _in_clock_change(texts: Sequence[str], config: SourceConfig) -> str:
+    """SQL of whether a time without an offset is one that was skipped or repeated."""
+    changes = _clock_changes(config.timezone)
+    declared = config.timestamp_format or ""
+    if not changes or not texts or "%z" in declared.lower():
+        return "false"
+    days = ", ".join(f"date '{start:%Y-%m-%d}'" for start, _ in changes)
+    spans = ", ".join(f"date '{a:%Y-%m-%d}': [timestamp '{a}', timestamp '{b}']"
+                      for a, b in changes)  # fmt: skip
+    checks = []
+    for text in texts:
+        naive = f"case when {text} not similar to {_OFFSET} then {text} end"
+        local = f"try_cast({naive} as timestamp)"
+        if declared:
+            local = f"try_strptime({text}, {_quoted(declared)})"
+        span = f"map {{{spans}}}[cast({local} as date)]"
+        checks.append(
+            f"case when cast({local} as date) in ({days})"
+            f" then {local} >= {span}[1] and {local} < {span}[2] else false end"
+        )
+    return " or ".join(checks)
+
+
+def _clock_warnings(
+    connection: duckdb.DuckDBPyConnection, name: str, config: SourceConfig
+) -> tuple[str, ...]:
+    """How many accepted rows have a time that its zone has not, or has twice."""
+    n = _one(
+        connection,
+        "select count(*) from judged where _fault is null and _is_in_clock_change",
+    )
+    if not n:
+        return ()
+    return (
+        f"{name}: {n:,} rows have a time that a clock change of {config.timezone}"
+        " skips or repeats, read as the later of the two moments it can mean; deliver"
+        " times with an offset",
+    )
 
 
 def _date(text: str, config: SourceConfig) -> str:

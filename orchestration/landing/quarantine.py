@@ -27,6 +27,7 @@ GENERATION_MESSAGES = {
     "review_before_hire": "the review precedes the hire",
     "resolved_before_extended": "the offer is answered before it is made",
     "rating_off_scale": "the rating is no level of its scale",
+    "unknown_rubric_version": "the rubric is declared, but not in this version",
 }
 CURES = {
     "bad_timestamp": "declare timezone and timestamp_format of the source",
@@ -37,6 +38,7 @@ CURES = {
     "conflict": "deliver updated_at, or a date in the name of the file",
     "unknown_stage": "map it under `stages` of the source",
     "rating_off_scale": "map it under `scale` of the source or of the rubric",
+    "unknown_rubric_version": "add this version to design/rubrics",
     "unknown_application": "deliver applications of the same extract",
     "unknown_interviewer": "deliver interviewers, or an alias in identity.yaml",
     "unknown_scorecard": "deliver scorecards of the same extract",

@@ -71,14 +71,15 @@ class TextRows:
     """A file as a stream of text columns and `_line`.
 
     `columns` are those the file names, `read` those of the contract among them;
-    `relation` is what to select from, and `is_broken` what no row should be.
+    `relation` is what to select from, and `fault` SQL of `<code>|` where a line is no
+    row.
     """
 
     columns: tuple[str, ...]
     read: frozenset[str]
     batches: pa.RecordBatchReader
     relation: str = "incoming"
-    is_broken: str = "false"
+    fault: str = "null"
     floating: frozenset[str] = frozenset()
     ragged: list[Ragged] = field(default_factory=list)
 
@@ -385,7 +386,7 @@ class Reader:
     # -- JSON lines -----------------------------------------------------------------
 
     def _jsonl(self, file: IO[bytes]) -> TextRows:
-        paths = self._paths(file)
+        paths, usual = self._paths(file)
         file.seek(0)
         lines = pacsv.open_csv(
             file,
@@ -416,12 +417,19 @@ class Reader:
             f' as "{name}"'
             for place, name in enumerate(read, start=1)
         )
+        # Lines of one writer have the same keys: most are told by one comparison.
+        keys = "json_keys(_json)"
+        listed = f"[{', '.join(map(_quoted, usual))}]"
         relation = f"""(
-            select {values}, _line, not _is_object as _is_no_object
+            select {values}, _line, _json_fault
             from (
                 select *,
                     case when _is_object then json_extract_string(_json, [{found}]) end
-                        as _values
+                        as _values,
+                    case when not _is_object then 'malformed_json|'
+                        when {keys} = {listed} then null
+                        when list_unique({keys}) < len({keys}) then 'repeated_key|'
+                    end as _json_fault
                 from (
                     select *, coalesce(left(ltrim(_json), 1) = '{{', false)
                         and json_valid(_json) as _is_object
@@ -431,12 +439,13 @@ class Reader:
         )"""
         extra = [name for name in paths.values() if name.lower() not in self._known]
         return TextRows(
-            (*read, *extra), frozenset(read), batches, relation, "_is_no_object"
+            (*read, *extra), frozenset(read), batches, relation, "_json_fault"
         )
 
-    def _paths(self, file: IO[bytes]) -> dict[str, str]:
-        """Keys of the first lines, by the contract's name where it knows them."""
+    def _paths(self, file: IO[bytes]) -> tuple[dict[str, str], list[str]]:
+        """Keys of the first lines by the contract's name, and those of the first."""
         keys: dict[str, None] = {}
+        usual: list[str] = []
         n_objects = 0
         for _ in range(PEEKED_LINES):
             line = file.readline(FIELD_BYTES)
@@ -449,14 +458,15 @@ class Reader:
                 continue
             if isinstance(content, dict):
                 n_objects += 1
+                usual = usual or list(content)
                 keys |= dict.fromkeys(str(key) for key in content)
         if n_objects:
             canonical = {key.lower(): key for key in keys if key.lower() in self._known}
             canonical |= {key: key for key in keys if key in self._known}
             others = [key for key in keys if key.lower() not in self._known]
             self._require([*canonical, *others])
-            return canonical | {key: key for key in others}
-        return {}
+            return canonical | {key: key for key in others}, usual
+        return {}, usual
 
     # -- Parquet --------------------------------------------------------------------
 
@@ -469,6 +479,7 @@ class Reader:
                 "this is no whole Parquet file",
                 "Export it again; nothing of it was taken.",
             ) from None
+        self._require_plausible_size(file.metadata)
         names = self._canonical(file.schema_arrow.names)
         self._require(names)
         places = [i for i, name in enumerate(names) if name in self._known]
@@ -487,6 +498,20 @@ class Reader:
                 for name, about in zip(kept, fields, strict=True)
                 if pa.types.is_floating(about.type)
             ),
+        )
+
+    def _require_plausible_size(self, about: pq.FileMetaData) -> None:
+        """Refuse a bomb by what the file says of itself, before anything is read."""
+        groups = [about.row_group(i) for i in range(about.num_row_groups)]
+        unpacked = max(about.num_rows, sum(group.total_byte_size for group in groups))
+        if unpacked > _unpacked_limit(self.path):
+            raise self._bomb()
+
+    def _bomb(self) -> RefusedFileError:
+        return self.refused(
+            "too_large",
+            f"it unpacks to over {MAX_RATIO} times its size",
+            "If that is right, deliver it unpacked or in several files.",
         )
 
     def _require_type(self, name: str, found: pa.DataType) -> None:
@@ -535,7 +560,7 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, packed: IO[bytes], reader: Reader) -> None:
         self.packed, self.reader = packed, reader
         self.file = gzip.GzipFile(fileobj=packed, mode="rb")
-        self.limit = max(SMALL_BYTES, MAX_RATIO * reader.path.stat().st_size)
+        self.limit = _unpacked_limit(reader.path)
 
     def readable(self) -> bool:
         return True
@@ -546,11 +571,7 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         content = self.file.read(len(buffer))
         if self.file.tell() > self.limit:
-            self.reader.fault = self.reader.refused(
-                "too_large",
-                f"it unpacks to over {MAX_RATIO} times its size",
-                "If that is right, deliver it unpacked or as Parquet.",
-            )
+            self.reader.fault = self.reader._bomb()
             raise self.reader.fault
         buffer[: len(content)] = content
         return len(content)
@@ -562,6 +583,11 @@ class _Unpacked(io.RawIOBase):
         self.file.close()
         self.packed.close()
         super().close()
+
+
+def _unpacked_limit(path: Path) -> int:
+    """Bytes beyond which what a file unpacks to is a bomb."""
+    return max(SMALL_BYTES, MAX_RATIO * path.stat().st_size)
 
 
 def _numbered(

@@ -273,3 +273,14 @@ def test_what_files_say_is_not_taken_for_markup(home, calibrant):
 
     assert told.code == 2
     assert "Traceback" not in told.text
+
+
+def test_what_shows_nothing_or_turns_the_text_is_written_out(home, calibrant):
+    name = "applications.\u202evsc\u200b\x1b[31m.csv"
+    _put(home, name, "application_id,x\nA1,2\n")
+
+    told = calibrant("check", home=home)
+
+    assert told.code == 2
+    assert "applications.\\u202evsc\\u200b\\x1b[31m.csv" in told.text
+    assert not {"\u202e", "\u200b", "\x1b"} & set(told.text)

@@ -55,7 +55,7 @@ def test_every_code_of_a_row_has_its_message():
     kinds = "bad|missing|unknown|off|too|nested|control|implausible"
     used = set(re.findall(rf'"((?:{kinds})_\w+)"', source)) - set(REFUSALS)
 
-    assert used | {"ragged_row", "malformed_json"} == set(MESSAGES)
+    assert used | {"ragged_row", "malformed_json", "repeated_key"} == set(MESSAGES)
 
 
 @pytest.mark.parametrize("entity", ENTITIES.values(), ids=lambda entity: entity.name)

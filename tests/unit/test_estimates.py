@@ -25,6 +25,7 @@ from orchestration.estimates.reliability import (
 from orchestration.estimates.round_signal import round_signal
 from orchestration.estimates.score_gaps import score_gaps
 from orchestration.estimates.validity import predictive_validity
+from orchestration.explanations import reader_texts
 from orchestration.settings import Policy
 from orchestration.warehouse import DuckDBWarehouse
 
@@ -485,6 +486,24 @@ def test_too_few_candidates_keep_counts_and_lose_numbers(tmp_path: Path) -> None
     assert table[["estimate", "icc1_anova", "alpha_ordinal"]].isna().all(axis=None)
 
 
+@pytest.mark.parametrize("case", ["one rater", "no variance"])
+def test_without_a_second_rater_or_any_variance_there_is_no_reliability(
+    tmp_path: Path, case: str
+) -> None:
+    ratings = shrout_fleiss()
+    if case == "one rater":
+        ratings = ratings[ratings["interviewer_id"] == "i1"]
+    else:
+        ratings["rating_value"] = 3.0
+
+    table = estimated(rater_reliability, tmp_path, SMALL, fct_ratings=ratings)
+
+    assert len(table) > 0
+    assert set(table["status"]) == {"insufficient"}
+    assert table[["estimate", "ci_low", "ci_high"]].isna().all(axis=None)
+    assert table[["icc1_anova", "alpha_ordinal"]].isna().all(axis=None)
+
+
 def test_ratings_after_the_debrief_are_counted_and_left_out(tmp_path: Path) -> None:
     late = shrout_fleiss()
     late.loc[late["interviewer_id"] == "i3", "is_independent"] = False
@@ -514,6 +533,21 @@ def test_complete_blocks_equal_pingouin(tmp_path: Path) -> None:
     assert len(table) == 2
     assert table["difference"].max() < 1e-9
     assert table["icc_a1"].iloc[0] == pytest.approx(0.2898, abs=5e-5)
+
+
+def test_a_coefficient_without_a_denominator_is_not_compared(tmp_path: Path) -> None:
+    """ICC(A,k) divides by exactly zero here; what rounding leaves of it differs."""
+    scores = np.array([[4, 2], [3, 4], [3, 4], [3, 4], [3, 3]])
+    block = shrout_fleiss().iloc[:10].copy()
+    block["candidate_id"] = np.repeat([f"c{row}" for row in range(5)], 2)
+    block["application_id"] = block["candidate_id"]
+    block["interviewer_id"] = np.tile(["i0", "i1"], 5)
+    block["rating_value"] = scores.ravel().astype(float)
+
+    table = estimated(reliability_crosscheck, tmp_path, SMALL, fct_ratings=block)
+
+    assert len(table) == 2
+    assert table["difference"].max() < 1e-9
 
 
 def outcomes(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -839,6 +873,36 @@ def test_unknown_groups_are_counted_and_never_compared(tmp_path: Path) -> None:
     assert set(table["n_unknown"]) == {4526}
 
 
+@pytest.mark.parametrize(
+    ("female", "male", "ratio"),
+    [(0, 30, 0.0), (30, 0, 0.0), (30, 30, 1.0), (0, 0, np.nan)],
+)
+def test_a_group_of_whom_nobody_or_everybody_was_chosen_has_a_ratio_only_beside_others(
+    tmp_path: Path, female: int, male: int, ratio: float
+) -> None:
+    counts = berkeley().groupby("group_value", as_index=False).first()
+    counts["n_decided"] = 30
+    counts["n_selected"] = counts["group_value"].map({"female": female, "male": male})
+
+    table = estimated(adverse_impact, tmp_path, Policy(), fct_selection_counts=counts)
+
+    rows = table[table["role_family"] == "all"]
+    assert (rows["selection_rate_ci_low"] < rows["selection_rate_ci_high"]).all()
+    assert (
+        rows[["selection_rate_ci_low", "selection_rate_ci_high"]]
+        .stack()
+        .between(0, 1)
+        .all()
+    )
+    compared = rows[~rows["is_reference"]].iloc[0]
+    assert compared["estimate"] == pytest.approx(ratio, nan_ok=True)
+    if np.isfinite(ratio):
+        assert compared["ci_low"] <= ratio <= compared["ci_high"]
+    else:
+        assert set(rows["status"]) <= {"insufficient", "inconclusive"}
+        assert rows["estimate"].isna().all()
+
+
 def test_a_thin_group_has_counts_and_exact_p_only(tmp_path: Path) -> None:
     counts = berkeley()
     counts.loc[counts["group_value"] == "female", ["n_decided", "n_selected"]] = [3, 1]
@@ -896,6 +960,19 @@ def test_validity_is_found_with_its_interval(tmp_path: Path) -> None:
     assert row["sd_ratio_u"] == pytest.approx(1, abs=0.1)
     assert (row["n"], row["status"], row["horizon_months"]) == (300, "ok", 6)
     assert np.isnan(row["r_operational"])
+
+
+def test_an_observed_validity_never_stands_without_the_corrected_one(
+    tmp_path: Path,
+) -> None:
+    table = estimated(predictive_validity, tmp_path, Policy(), **hired(300, 0.5))
+
+    shown = table[table["estimate"].notna()]
+    assert len(shown) > 2
+    assert shown[["r_corrected", "sd_ratio_u", "selection_kind"]].notna().all(axis=None)
+    told = reader_texts()["rpt_predictive_validity"].parts
+    assert "corrected for range restriction stands beside" in told["number"]
+    assert "falsely low or negative validity among hires" in told["when_not"]
 
 
 def chosen_by_rounds(rng: np.random.Generator, *, n: int) -> dict[str, pd.DataFrame]:

@@ -1,6 +1,7 @@
 """The HTTP client waits as it is told, repeats what may be, and never tells secrets."""
 
 import datetime as dt
+import threading
 
 import pytest
 from pydantic import SecretStr
@@ -122,6 +123,38 @@ def test_it_gives_up_after_all_attempts_and_says_where(client, service):
 
     with pytest.raises(SourceError, match=f"/things .*HTTP 500, after {ATTEMPTS}"):
         client.get("things", {"cursor": "secret-cursor"})
+
+
+def test_an_answer_that_comes_too_late_is_asked_for_again(service, waits):
+    late = threading.Event()
+    service.on_request = lambda number, _: number == 1 and late.wait(1.5)
+    auth = KeyAuth(SecretStr(KEY))
+
+    with Client("ats", service.url, auth, timeout=1, sleep=waits.append) as client:
+        answer = client.get("things")
+
+    assert client.n_repeated >= 1
+    assert answer.content["number"] > 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"], ids=["closed port", "no TLS"])
+def test_a_server_that_cannot_be_reached_is_named_after_all_attempts(
+    service, waits, scheme
+):
+    # Nobody listens on the first; the second does not speak TLS.
+    place = {
+        "http": "http://127.0.0.1:9",
+        "https": service.url.replace("http:", "https:"),
+    }[scheme]
+    auth = KeyAuth(SecretStr(KEY))
+    with (
+        Client("ats", place, auth, timeout=5, sleep=waits.append) as client,
+        pytest.raises(SourceError, match=f"/things .*after {ATTEMPTS}") as caught,
+    ):
+        client.get("things")
+
+    assert len(waits) == ATTEMPTS - 1
+    assert KEY not in str(caught.value)
 
 
 def test_an_exhausted_window_is_waited_for_before_the_next_request(

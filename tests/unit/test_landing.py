@@ -1,11 +1,19 @@
 """Landing: nothing is lost, nothing is guessed, and every refusal says why."""
 
+import datetime as dt
+import errno
 import gzip
 import importlib
 import json
 import os
+import pickle
 import stat
+import zipfile
+import zoneinfo
+from pathlib import Path
 
+import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,8 +21,10 @@ import pytest
 from orchestration.landing import check, ingest
 from orchestration.landing.contract import ENTITIES
 from orchestration.landing.identity import names, pseudonym
+from orchestration.landing.parse import workbench
 from orchestration.settings import Home, SourceConfig, Sources
 
+CANARY = "Canaria"
 APPLICATIONS = (
     "application_id,candidate_id,applied_at,status\n"
     "A1,C1,2026-01-05T10:00:00Z,active\n"
@@ -422,6 +432,27 @@ def test_json_numbers_keep_their_digits_and_nested_values_are_refused(home):
     assert refusals(found) == [(3, "application_id", "nested_value")]
 
 
+@pytest.mark.parametrize(
+    "key", ["application_id", "status", "unheard_of"], ids=["id", "status", "unknown"]
+)
+def test_a_key_that_occurs_twice_in_a_line_is_set_aside(home, key):
+    record = (
+        '{"application_id": "A%d", "candidate_id": "C", "applied_at": "2026-01-05",'
+        ' "status": "active"%s}\n'
+    )
+    again = f', "{key}": 1, "{key}": 2'
+    put(
+        home,
+        "applications.jsonl",
+        record % (1, "") + record % (2, again) + record % (3, ', "other": 1'),
+    )
+
+    found = taken(home)
+
+    assert refusals(found) == [(2, None, "repeated_key")]
+    assert values(found, "application_id") == ["csv:A1", "csv:A3"]
+
+
 def test_a_byte_order_mark_before_json_is_no_text(home):
     record = '{"application_id": "A1", "candidate_id": "C", "applied_at":'
     put(
@@ -540,23 +571,251 @@ def test_times_without_an_offset_are_read_in_the_zone_of_the_source(home):
             "A3,C3,2026-07-05T10:00:00-05:00,active",
             "A4,C4,2026-07-05T10:00:00Z,active",
             "A5,C5,2026-07-05,active",
-            "A6,C6,2026-03-29T02:30:00,active",
-            "A7,C7,2026-10-25T02:30:00,active",
         ),
     )
 
     found = taken(home, timezone="Europe/Berlin")
 
-    assert [f"{at:%m-%d %H:%M}" for at in values(found, "applied_at")[:5]] == [
+    assert [f"{at:%m-%d %H:%M}" for at in values(found, "applied_at")] == [
         "01-05 09:00",
         "07-05 08:00",
         "07-05 15:00",
         "07-05 10:00",
         "07-04 22:00",
     ]
-    # In the gap and the overlap of the clock change the offset is that of standard
-    # or of summer time: documented, and never an error.
-    assert all(at is not None for at in values(found, "applied_at")[5:])
+    assert not found.warnings
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [{}, {"timestamp_format": "%Y-%m-%dT%H:%M:%S"}],
+    ids=["iso", "declared"],
+)
+def test_times_that_a_clock_change_skips_or_repeats_are_flagged(home, declared):
+    put(
+        home,
+        "applications.csv",
+        applications(
+            "A1,C1,2026-03-29T01:59:59,active",
+            "A2,C2,2026-03-29T02:30:00,active",
+            "A3,C3,2026-03-29T03:00:00,active",
+            "A4,C4,2026-10-25T01:59:59,active",
+            "A5,C5,2026-10-25T02:00:00,active",
+            "A6,C6,2026-10-25T03:00:00,active",
+        ),
+    )
+
+    found = taken(home, timezone="Europe/Berlin", **declared)
+
+    assert [f"{at:%m-%d %H:%M}" for at in values(found, "applied_at")] == [
+        "03-29 00:59",
+        "03-29 01:30",
+        "03-29 01:00",
+        "10-24 23:59",
+        "10-25 01:00",
+        "10-25 02:00",
+    ]
+    (warning,) = found.warnings
+    assert "csv/applications.csv: 2 rows have a time" in warning
+    assert "Europe/Berlin" in warning
+
+
+def test_a_time_with_an_offset_is_never_in_doubt(home):
+    put(
+        home,
+        "applications.csv",
+        applications(
+            "A1,C1,2026-10-25T02:30:00+02:00,active",
+            "A2,C2,2026-10-25T02:30:00+01,active",
+            "A3,C3,2026-10-25T02:30:00Z,active",
+            "A4,C4,2026-10-25,active",
+        ),
+    )
+
+    found = taken(home, timezone="Europe/Berlin")
+
+    assert [f"{at:%H:%M}" for at in values(found, "applied_at")] == [
+        "00:30",
+        "01:30",
+        "02:30",
+        "22:00",
+    ]
+    assert not found.warnings
+
+
+@pytest.mark.parametrize(
+    ("zone", "time", "is_in_doubt"),
+    [
+        ("Australia/Lord_Howe", "2026-04-05T01:45:00", True),
+        ("Australia/Lord_Howe", "2026-04-05T01:15:00", False),
+        ("America/New_York", "2026-11-01T01:30:00", True),
+        ("America/New_York", "2026-11-01T02:30:00", False),
+        ("Asia/Tokyo", "2026-11-01T01:30:00", False),
+        ("Africa/Cairo", "2026-04-24T00:30:00", True),
+        ("Asia/Beirut", "2026-03-29T00:30:00", True),
+    ],
+)
+def test_each_zone_has_its_own_hours_of_doubt(home, zone, time, is_in_doubt):
+    put(home, "applications.csv", applications(f"A1,C1,{time},active"))
+
+    found = taken(home, timezone=zone)
+
+    assert bool(found.warnings) is is_in_doubt
+
+
+@pytest.mark.parametrize(
+    ("zone", "time"),
+    [
+        ("America/New_York", "2026-03-08T02:30:00"),
+        ("America/New_York", "2026-11-01T01:30:00"),
+        ("Europe/Dublin", "2026-03-29T01:30:00"),
+        ("Europe/Dublin", "2026-10-25T01:30:00"),
+        ("Australia/Lord_Howe", "2026-04-05T01:45:00"),
+        ("Australia/Lord_Howe", "2026-10-04T02:15:00"),
+        ("Africa/Cairo", "2026-10-29T23:30:00"),
+    ],
+)
+def test_a_time_in_doubt_is_the_later_moment_that_it_can_mean(home, zone, time):
+    put(home, "applications.csv", applications(f"A1,C1,{time},active"))
+    local = dt.datetime.fromisoformat(time).replace(tzinfo=zoneinfo.ZoneInfo(zone))
+    moments = [local.replace(fold=fold).astimezone(dt.UTC) for fold in (0, 1)]
+
+    found = taken(home, timezone=zone)
+
+    assert values(found, "applied_at") == [max(moments).replace(tzinfo=None)]
+    assert len(found.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ("time", "read"),
+    [
+        ("2024-02-29", "2024-02-29 00:00:00"),
+        ("2026-02-29", None),
+        ("2100-02-29", None),
+        ("0001-01-01T00:00:00Z", None),
+        ("9999-12-31T23:59:59Z", None),
+        ("1970-01-01", None),
+        ("1970-01-02T00:00:00Z", "1970-01-02 00:00:00"),
+        ("0000-01-01", None),
+        ("24:00:00", None),
+        ("2026-06-30T23:59:60Z", None),
+    ],
+)
+def test_days_that_are_none_or_a_default_are_set_aside(home, time, read):
+    put(home, "applications.csv", APPLICATIONS + f"A3,C3,{time},active\n")
+
+    found = taken(home)
+
+    assert [str(at) for at in values(found, "applied_at")[2:]] == (
+        [read] if read else []
+    )
+    assert [line for line, *_ in refusals(found)] == ([] if read else [4])
+
+
+def test_one_format_is_declared_and_the_other_order_is_set_aside(home):
+    put(
+        home,
+        "applications.csv",
+        applications(
+            "A1,C1,03/04/2026,active", "A2,C2,31/12/2025,active",
+            "A3,C3,12/31/2025,active", "A4,C4,2025-12-31,active",
+        ),
+    )  # fmt: skip
+
+    found = taken(home, timestamp_format="%d/%m/%Y")
+
+    assert [f"{at:%Y-%m-%d}" for at in values(found, "applied_at")] == [
+        "2026-04-03",
+        "2025-12-31",
+    ]
+    assert [line for line, *_ in refusals(found)] == [4, 5]
+
+
+def test_what_no_number_is_far_down_is_set_aside_alone(home):
+    weeks = [f"I{i},2026-01-05,{i % 9}.5" for i in range(22_000)]
+    weeks[21_000] = "I21000,2026-01-05,N/A"
+    put(home, "applications.csv", APPLICATIONS)
+    put(
+        home,
+        "interviewer_capacity.csv",
+        applications(*weeks, header="interviewer_id,week,hours"),
+    )
+
+    found = taken(home)
+
+    assert refusals(found) == [(21_002, "hours", "bad_number")]
+    assert len(rows(found, "interviewer_capacity")) == 21_999
+
+
+def test_a_decimal_comma_is_never_taken_for_another_number(home):
+    put(home, "applications.csv", APPLICATIONS.replace(",", ";"))
+    put(home, "interviewer_capacity.csv", "interviewer_id;week;hours\n"
+        "I1;2026-01-05;3,5\nI2;2026-01-05;3.5\n")  # fmt: skip
+
+    found = taken(home, delimiter=";")
+
+    assert values(found, "hours", "interviewer_capacity") == [3.5]
+    assert refusals(found) == [(2, "hours", "bad_number")]
+
+
+@pytest.mark.parametrize(
+    ("size", "code"), [(2_200_000, "too_long"), (30_000_000, "unclosed_quote")]
+)
+def test_of_a_field_that_is_too_long_nothing_is_told(home, size, code):
+    long = f"{CANARY}{'x' * size}"
+    put(home, "applications.csv", APPLICATIONS)
+    put(home, "candidates.csv", f"candidate_id,full_name\nC1,{long}\n")
+
+    found = taken(home)
+
+    told = [p.code for p in found.problems] + [c for *_, c in refusals(found)]
+    assert told == [code]
+    said = [*map(str, found.problems), *found.warnings, str(refusals(found))]
+    said += [pq.read_table(p).to_pylist() for p in home.quarantine.rglob("*.parquet")]
+    assert CANARY not in str(said)
+    assert "xxxx" not in str(said)
+
+
+def test_a_nul_is_set_aside_in_names_and_texts_too(home):
+    put(home, "applications.csv", APPLICATIONS)
+    put(
+        home,
+        "candidates.csv",
+        "candidate_id,full_name\nC1,Ki\0m\nC\x002,Kim\nC3,Kim\n",
+    )
+
+    found = taken(home)
+
+    assert refusals(found) == [
+        (2, "full_name", "control_character"),
+        (3, "candidate_id", "control_character"),
+    ]
+    assert len(rows(found, "candidates")) == 1
+
+
+def test_surnames_that_look_like_nothing_are_names(home):
+    surnames = ["Null", "NA", "None", "True", "nan", "N/A", "-", "0"]
+    people = [f"I{i},{name}" for i, name in enumerate(surnames)]
+    put(home, "applications.csv", APPLICATIONS)
+    put(
+        home,
+        "interviewers.csv",
+        applications(*people, header="interviewer_id,full_name"),
+    )
+
+    files = taken(home).raw_files("interviewers")
+
+    assert sorted(names(home, files).values()) == sorted(surnames)
+
+
+@pytest.mark.parametrize("name", ["Zoë 🙂", "שרה \u202eabc", "A\u200bda", "李小龍"])
+def test_names_of_any_script_are_kept_as_they_are(home, name):
+    put(home, "applications.csv", APPLICATIONS)
+    put(home, "interviewers.csv", f"interviewer_id,full_name\nI1,{name}\n")
+
+    files = taken(home).raw_files("interviewers")
+
+    assert list(names(home, files).values()) == [name]
 
 
 def test_dates_are_not_moved_by_the_zone(home):
@@ -605,6 +864,24 @@ def _gzip_bomb():
     return gzip.compress(b"\0" * 60_000_000)
 
 
+def _parquet_bomb():
+    """A long text packed to nothing, which is 60 MB once read."""
+    sink = pa.BufferOutputStream()
+    text = pa.table({"interviewer_id": ["x" * 20_000_000, "y" * 40_000_000]})
+    pq.write_table(text, sink, compression="zstd", use_dictionary=False)
+    return sink.getvalue().to_pybytes()
+
+
+def _many_rows():
+    """Sixty million equal rows in a few kilobytes."""
+    sink = pa.BufferOutputStream()
+    column = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(60_000_000, np.int8)), pa.array(["x"])
+    )
+    pq.write_table(pa.table({"interviewer_id": column}), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "code"),
     [
@@ -624,6 +901,8 @@ def _gzip_bomb():
             "unreadable_file",
         ),
         ("interviewers.csv.gz", _gzip_bomb(), "too_large"),
+        ("interviewers.parquet", _parquet_bomb(), "too_large"),
+        ("interviewers.parquet", _many_rows(), "too_large"),
         ("interviewers.parquet", b"PAR1 nothing PAR1", "unreadable_file"),
         ("interviewers.parquet", _as_parquet(SCORECARDS)[:-40], "unreadable_file"),
         ("interviewers.parquet", _as_parquet([{"interviewer_id": 1.5}]), "wrong_type"),
@@ -726,6 +1005,136 @@ def test_other_files_are_left_aside_and_said(home):
     assert any("notes.xlsx: left aside" in warning for warning in found.warnings)
 
 
+class _Payload:
+    """What unpickling would run."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("form", FORMS)
+def test_a_pickle_under_another_name_is_refused_and_never_run(
+    home, tmp_path, form, protocol
+):
+    content = pickle.dumps(_Payload(tmp_path / "ran"), protocol)
+    put(home, "applications.csv", APPLICATIONS)
+    put(home, f"interviewers.{form}", content)
+
+    found = taken(home)
+
+    assert rows(found, "interviewers") == []
+    assert found.problems or refusals(found)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ratings.pkl", "ratings.joblib", "ratings.xlsm", "ratings.zip", "ratings.7z"],
+)
+def test_what_could_carry_programs_is_left_unopened(home, tmp_path, name):
+    put(home, "applications.csv", APPLICATIONS)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("../../../escaped.csv", "x")
+        archive.writestr("xl/vbaProject.bin", "x")
+    put(home, name, (tmp_path / "a.zip").read_bytes())
+
+    found = taken(home)
+
+    assert not found.problems
+    assert any(f"{name}: left aside" in warning for warning in found.warnings)
+    assert list(tmp_path.rglob("escaped.csv")) == []
+
+
+def test_the_parser_reaches_no_file_outside_the_home_and_no_address(home, tmp_path):
+    outside = tmp_path / "outside.csv"
+    outside.write_text("a\n1\n")
+    folder = tmp_path / "spill"
+    folder.mkdir()
+
+    with workbench(folder, home=home.root) as connection:
+        for place in (
+            str(outside),
+            "/etc/passwd",
+            f"{home.root}/../outside.csv",
+            "http://127.0.0.1:9/a.csv",
+            "s3://bucket/a.csv",
+        ):
+            with pytest.raises(duckdb.Error, match=r"disabled|httpfs|not allowed"):
+                connection.execute("select * from read_csv(?)", [place])
+        with pytest.raises(duckdb.Error):
+            connection.execute("install httpfs")
+        with pytest.raises(duckdb.Error):
+            connection.execute("set enable_external_access = true")
+
+
+def test_an_address_is_no_source(home):
+    put(home, "http:/evil.example/applications.csv", APPLICATIONS, source="")
+    put(home, "applications.csv", APPLICATIONS)
+
+    found = taken(home)
+
+    assert problem(found).code == "misplaced_file"
+    assert [file.name for file in found.files] == ["csv/applications.csv"]
+
+
+@pytest.mark.parametrize("way", ["relative", "linked"])
+def test_a_home_can_be_named_by_any_way_to_it(home, tmp_path, monkeypatch, way):
+    put(home, "applications.csv", APPLICATIONS)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "linked").symlink_to(home.root)
+    place = {"relative": "home", "linked": tmp_path / "linked"}[way]
+
+    found = taken(Home(Path(place)))
+
+    assert len(rows(found)) == 2
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EACCES])
+def test_an_inbox_that_cannot_be_read_is_a_problem_with_a_cure(
+    home, monkeypatch, number
+):
+    import orchestration.landing.store as store
+
+    put(home, "applications.csv", APPLICATIONS)
+
+    def fails(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(store, "_files", fails)
+
+    found = taken(home)
+
+    assert problem(found).code == "unreadable_folder"
+    assert os.strerror(number) in problem(found).what
+    assert found.files == ()
+
+
+def test_a_file_that_vanishes_while_it_is_taken_is_a_problem_with_a_cure(
+    home, monkeypatch
+):
+    import orchestration.landing.store as store
+
+    path = put(home, "interviewers.csv", "interviewer_id\nI1\n")
+    put(home, "applications.csv", APPLICATIONS)
+    copied = store._copy
+
+    def vanishes(source, target):
+        path.unlink(missing_ok=True)
+        return copied(source, target)
+
+    monkeypatch.setattr(store, "_copy", vanishes)
+
+    found = taken(home)
+
+    assert problem(found).code == "unreadable_file"
+    assert "csv/interviewers.csv" in problem(found).where
+    assert [file.name for file in found.files] == ["csv/applications.csv"]
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_an_empty_inbox_says_what_to_do(home, there):
     if there:
@@ -822,8 +1231,6 @@ def test_a_crash_at_any_write_converges(home, monkeypatch, moment):
     for place in (whole, home):
         (place.restricted / "key").write_bytes(b"k" * 32)
     taken(whole)
-    from pathlib import Path
-
     replace = Path.replace
 
     def crash(self, target):
@@ -877,8 +1284,6 @@ def test_a_file_that_changes_while_it_is_copied_waits_for_the_next_run(
 
 
 # -- people -------------------------------------------------------------------------
-
-CANARY = "Canaria"
 
 
 def _with_people(home):
@@ -977,7 +1382,7 @@ def test_one_person_has_one_pseudonym_in_every_entity(home):
     assert set(values(found, "candidate_id")) <= set(
         values(found, "candidate_id", "candidates")
     )
-    assert names(home) == {
+    assert names(home, found.raw_files("interviewers")) == {
         values(found, "interviewer_id", "scorecards")[0]: f"{CANARY} Rater"
     }
 

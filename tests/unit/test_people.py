@@ -95,6 +95,24 @@ E2,2026-03-02,zoe@home.example
     assert all(proposal.is_ambiguous for proposal in found)
 
 
+def test_two_candidates_of_one_address_stay_two_people(home):
+    company(home, """
+employee_id,hired_on,work_email
+E1,2026-03-02,shared@home.example
+""")  # fmt: skip
+    shared = home.inbox / "ats" / "candidates.csv"
+    for address in ("zoe@home.example", "ada@home.example"):
+        shared.write_text(shared.read_text().replace(address, "Shared@home.example"))
+
+    found = take(home)
+
+    people = pq.read_table(found.paths["applications"][0])["candidate_id"].to_pylist()
+    assert len(set(people)) == 3
+    assert len(found.proposals) == 2
+    assert all(proposal.is_ambiguous for proposal in found.proposals)
+    assert links(found.proposals).num_rows == 0
+
+
 def test_name_and_start_are_proposed_but_join_only_once_confirmed(home):
     # The HRIS writes the letters decomposed, and starts her nine days late.
     company(home, """

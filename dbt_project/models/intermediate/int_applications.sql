@@ -50,8 +50,36 @@ events_with_next as (
         ) as next_kind,
         lead(occurred_at) over (
             partition by application_id order by occurred_at asc, kind asc
-        ) as next_at
+        ) as next_at,
+        min(case when kind = 'hired' then occurred_at end) over (
+            partition by application_id
+            order by occurred_at asc, kind asc
+            rows between 1 following and unbounded following
+        ) as next_hired_at,
+        min(
+            case when kind in ('unrejected', 'reopened', 'unhired') then occurred_at end
+        ) over (
+            partition by application_id
+            order by occurred_at asc, kind asc
+            rows between 1 following and unbounded following
+        ) as next_reversal_at
     from events_until_as_of
+
+),
+
+-- Who is hired was not turned away for good, whether or not that was undone.
+overruled_endings as (
+
+    select
+        application_id,
+        occurred_at,
+        kind,
+        next_hired_at
+    from events_with_next
+    where
+        kind in ('rejected', 'withdrawn')
+        and next_hired_at is not null
+        and not coalesce(next_reversal_at <= next_hired_at, false)
 
 ),
 
@@ -108,32 +136,34 @@ episodes as (
 lasting_endings as (
 
     select
-        application_id,
-        occurred_at,
-        kind,
-        reason_group
+        events_with_next.application_id,
+        events_with_next.occurred_at,
+        events_with_next.kind,
+        events_with_next.reason_group
     from events_with_next
+    left join overruled_endings
+        on
+            events_with_next.application_id = overruled_endings.application_id
+            and events_with_next.occurred_at = overruled_endings.occurred_at
+            and events_with_next.kind = overruled_endings.kind
     where
-        kind in ('rejected', 'withdrawn', 'hired')
+        events_with_next.kind in ('rejected', 'withdrawn', 'hired')
         and not (
-            coalesce(next_kind, '') in ('unrejected', 'reopened', 'unhired')
-            and next_at < occurred_at
+            coalesce(events_with_next.next_kind, '')
+            in ('unrejected', 'reopened', 'unhired')
+            and events_with_next.next_at < events_with_next.occurred_at
             + interval '{{ var("policy").reversal_days }}' day
         )
-        -- Who is hired was not turned away for good, whether or not that was undone.
-        and not (
-            kind in ('rejected', 'withdrawn') and coalesce(next_kind, '') = 'hired'
-        )
+        and overruled_endings.application_id is null
 
 ),
 
 hires_after_ending as (
 
-    select
+    select distinct
         application_id,
-        next_at as hired_at
-    from events_with_next
-    where kind in ('rejected', 'withdrawn') and next_kind = 'hired'
+        next_hired_at as hired_at
+    from overruled_endings
 
 ),
 

@@ -1,13 +1,6 @@
 with reviews as (
 
-    select
-        *,
-        -- Nobody is judged by what they wrote about themselves.
-        case
-            when reviewer_id = employee_id then 'self'
-            else coalesce(kind, 'manager')
-        end as review_kind
-    from {{ ref('stg_performance_reviews') }}
+    select * from {{ ref('stg_performance_reviews') }}
 
 ),
 
@@ -17,32 +10,45 @@ hires as (
 
 ),
 
+-- Nobody is judged by what they wrote about themselves.
+kinds as (
+
+    select
+        *,
+        case
+            when reviewer_id = employee_id then 'self'
+            else coalesce(kind, 'manager')
+        end as review_kind
+    from reviews
+
+),
+
 final as (
 
     select
-        reviews.review_id,
-        reviews.employee_id,
+        kinds.review_id,
+        kinds.employee_id,
         hires.application_id,
         hires.role_family,
-        reviews.cycle,
-        reviews.reviewed_on,
-        reviews.review_kind as kind,
-        (reviews.rating - reviews.rating_min)
-        / nullif(reviews.rating_max - reviews.rating_min, 0) as review_score,
+        kinds.cycle,
+        kinds.reviewed_on,
+        kinds.review_kind as kind,
+        (kinds.rating - kinds.rating_min)
+        / nullif(kinds.rating_max - kinds.rating_min, 0) as review_score,
         {{ days_between(
-            'cast(hires.hired_on as timestamp)', 'cast(reviews.reviewed_on as timestamp)'
+            'cast(hires.hired_on as timestamp)', 'cast(kinds.reviewed_on as timestamp)'
         ) }} / 30.4375 as months_since_hire,
         cast(
             row_number() over (
-                partition by reviews.employee_id, reviews.review_kind
-                order by reviews.reviewed_on asc, reviews.review_id asc
+                partition by kinds.employee_id, kinds.review_kind
+                order by kinds.reviewed_on asc, kinds.review_id asc
             ) as bigint
         ) as review_number
-    from reviews
-    inner join hires on reviews.employee_id = hires.employee_id
+    from kinds
+    inner join hires on kinds.employee_id = hires.employee_id
     where
-        reviews.reviewed_on < cast({{ as_of_end() }} as date)
-        and reviews.reviewed_on >= hires.hired_on
+        kinds.reviewed_on < cast({{ as_of_end() }} as date)
+        and kinds.reviewed_on >= hires.hired_on
 
 )
 

@@ -4,13 +4,25 @@ with scorecards as (
 
 ),
 
+hiring_team as (
+
+    select * from {{ ref('stg_hiring_team') }}
+
+),
+
 hiring_managers as (
 
     select
         job_id,
         person_id
-    from {{ ref('stg_hiring_team') }}
+    from hiring_team
     where role = 'hiring_manager'
+
+),
+
+managed_jobs as (
+
+    select distinct job_id from hiring_managers
 
 ),
 
@@ -33,8 +45,12 @@ final as (
         scorecards.minutes,
         coalesce(scorecards.rubric_id, 'unspecified') as rubric_id,
         coalesce(scorecards.rubric_version, 'unspecified') as rubric_version,
-        hiring_managers.person_id is not null as is_hiring_manager
+        case
+            when managed_jobs.job_id is not null
+                then hiring_managers.person_id is not null
+        end as is_hiring_manager
     from scorecards
+    left join managed_jobs on scorecards.job_id = managed_jobs.job_id
     left join hiring_managers
         on
             scorecards.job_id = hiring_managers.job_id

@@ -222,6 +222,7 @@ measured as (
         avg(case when is_hiring_manager then 1.0 else 0.0 end) as estimate,
         'by the hiring manager, who also decides: included' as status_reason
     from scorecards
+    where is_hiring_manager is not null
     having count(*) > 0
     union all
     select
