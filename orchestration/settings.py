@@ -265,6 +265,9 @@ class SourceConfig(BaseModel):
         default_factory=dict,
         description="Connectors: stage to applied, screen, interview, offer or hired.",
     )
+    dropped_columns: tuple[str, ...] = Field(
+        (), description="Columns, `entity.column`, that are no longer delivered."
+    )
     connector: ConnectorConfig | None = Field(
         None, description="The service that fills this source, if there is one."
     )

@@ -42,6 +42,7 @@ REFUSALS = {
     "wrong_type": "A Parquet column holds a list, bytes, or ids as decimals.",
     "duplicate_column": "The header names a column twice.",
     "missing_column": "A required column is missing or has another name.",
+    "removed_column": "A column that the file had is gone, perhaps renamed.",
     "unclosed_quote": "A quote is opened and never closed.",
     "bad_declaration": "The source's format or zone in sources.yaml is unusable.",
     "ragged_file": "Over 100,000 rows have another number of fields than the header.",

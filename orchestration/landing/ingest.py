@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +44,9 @@ from orchestration.landing.store import (
     arrivals,
     land,
     read_note,
+    removed_columns,
     stamp,
+    undated,
     write_text,
 )
 from orchestration.settings import Home, Sources
@@ -103,6 +106,7 @@ class RawFile:
     last_event_on: dt.date | None
     extracted_on: dt.date | None
     warnings: tuple[str, ...]
+    columns: tuple[str, ...]
     from_cache: bool
 
     @property
@@ -251,9 +255,43 @@ def ingest(
                 progress(f"{raw.name}: {raw.rows_in:,} rows")
     if seen != hashes and home.landing.is_dir():
         write_text(stamps_path, json.dumps(seen, indent=0, sort_keys=True))
+    problems += _without_columns(home, files, sources, note=not problems)
     warnings += [warning for file in files for warning in file.warnings]
     warnings += _undeclared_scales(files, sources)
     return Ingest(home, tuple(files), tuple(problems), tuple(warnings))
+
+
+def _without_columns(
+    home: Home, files: Sequence[RawFile], sources: Sources, *, note: bool
+) -> list[Problem]:
+    """Columns of the contract that a file had when it was last taken and has no more.
+
+    A file that is delivered anew under another date is the same file. What a connector
+    delivers is ours to change.
+    """
+    path = home.landing / "columns.json"
+    before: dict[str, list[str]] = read_note(path) or {}
+    newest: dict[str, RawFile] = {}
+    for file in sorted(files, key=lambda f: (f.extracted_on or dt.date.min, f.name)):
+        newest[undated(file.name)] = file
+    problems = []
+    for name, file in newest.items():
+        config = sources.of(file.source)
+        known = {column.name for column in ENTITIES[file.entity].columns}
+        gone = set(before.get(name, ())) & known - set(file.columns)
+        gone -= {
+            column.removeprefix(f"{file.entity}.")
+            for column in config.dropped_columns
+            if column.startswith(f"{file.entity}.")
+        }
+        if gone and not config.connector:
+            new = [column for column in file.columns if column not in known]
+            problems.append(removed_columns(file.name, file.entity, sorted(gone), new))
+    if note and not problems and home.landing.is_dir():
+        now = {name: list(file.columns) for name, file in newest.items()}
+        if now != before:
+            write_text(path, json.dumps(now, indent=0, sort_keys=True))
+    return problems
 
 
 def check(home: Home, sources: Sources) -> CheckReport:
@@ -264,6 +302,10 @@ def check(home: Home, sources: Sources) -> CheckReport:
     from orchestration.landing.mappings import mappings
 
     with tempfile.TemporaryDirectory(prefix="calibrant-check-") as folder:
+        before = home.landing / "columns.json"
+        if before.is_file():
+            (Path(folder) / "landing").mkdir()
+            shutil.copyfile(before, Path(folder) / "landing" / before.name)
         found = ingest(
             Home(Path(folder)), sources, progress=lambda _: None, inbox=home.inbox
         )
@@ -359,6 +401,7 @@ def _raw_file(bench: _Bench, landed: Landed) -> RawFile:
         last_event_on=dt.date.fromisoformat(last) if last else None,
         extracted_on=file.extracted_on,
         warnings=tuple(about["warnings"]),
+        columns=tuple(about.get("columns", ())),
         from_cache=from_cache,
     )
 

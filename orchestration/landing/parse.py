@@ -50,7 +50,10 @@ _UNREADABLE = (pa.ArrowException, duckdb.Error, OSError, EOFError, zlib.error,
 
 @dataclass(frozen=True)
 class Parsed:
-    """Where a file's rows went: `rows_in = accepted + duplicates + quarantined`."""
+    """Where a file's rows went: `rows_in = accepted + duplicates + quarantined`.
+
+    `columns` are those that the file names, of the contract and others.
+    """
 
     rows_in: int
     accepted: int
@@ -58,6 +61,7 @@ class Parsed:
     quarantined: int
     last_event_on: dt.date | None
     warnings: tuple[str, ...]
+    columns: tuple[str, ...]
 
 
 @contextmanager
@@ -160,6 +164,7 @@ def parse(
             *reader.warnings(rows.columns),
             *_clock_warnings(connection, name, config),
         ),
+        columns=rows.columns,
     )
 
 

@@ -1,12 +1,13 @@
 """Landing: immutable copies of what came in, content-addressed, manifest last."""
 
 import datetime as dt
+import difflib
 import hashlib
 import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,30 @@ def stamp(path: Path) -> str:
     """Return what changes whenever a file is written: path, size and time."""
     about = path.stat()
     return f"{path}|{about.st_size}|{about.st_mtime_ns}|{about.st_ino}"
+
+
+def undated(name: str) -> str:
+    """Return a file's name without the date of its extract."""
+    return _DATE.sub("", name)
+
+
+def removed_columns(
+    name: str, entity: str, gone: Sequence[str], new: Sequence[str]
+) -> Problem:
+    """Return the refusal of a file that has lost columns, with what they may be now."""
+    said = [
+        f"{column!r}" + (f" ({near[0]!r} is there)" if near else "")
+        for column in gone
+        for near in [difflib.get_close_matches(column, list(new), n=1, cutoff=0.5)]
+    ]
+    return Problem(
+        "removed_column",
+        name,
+        f"columns that it had are gone: {', '.join(said)}",
+        "Deliver them under their names again; if they are gone for good, list"
+        f" {', '.join(f'{entity}.{column}' for column in gone)} under dropped_columns"
+        " of the source in sources.yaml.",
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:

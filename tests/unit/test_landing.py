@@ -48,6 +48,11 @@ def applications(*rows, header="application_id,candidate_id,applied_at,status"):
     return "\n".join([header, *rows]) + "\n"
 
 
+SOURCED = """application_id,candidate_id,applied_at,status,source
+A1,C1,2026-01-01T00:00:00Z,active,referral
+"""
+
+
 def taken(home, **config):
     """What the inbox comes to, with `config` declared for the source `csv`."""
     return ingest(home, _sources(config), progress=lambda _: None)
@@ -346,6 +351,42 @@ def test_a_renamed_required_column_stops_the_file_with_the_likely_fix(home, form
     assert found.code == "missing_column"
     assert f"scorecards.{form}" in found.where
     assert "'scorecard_id' is missing ('scorecards_id' is there)" in found.what
+
+
+@pytest.mark.parametrize("name", ["applications.csv", "applications.2026-02-01.csv"])
+def test_an_optional_column_that_is_gone_or_renamed_stops_the_file(home, name):
+    first = "applications.2026-01-01.csv" if "2026" in name else name
+    put(home, first, SOURCED)
+    taken(home)
+    put(home, name, SOURCED.replace("source", "sources"))
+
+    found = taken(home)
+
+    (problem,) = found.problems
+    assert problem.code == "removed_column"
+    assert "'source' ('sources' is there)" in problem.what
+    assert "applications.source" in problem.cure
+    assert check(home, Sources()).problems == [problem]
+
+
+def test_a_column_declared_as_dropped_may_be_gone(home):
+    put(home, "applications.csv", SOURCED)
+    taken(home)
+    put(home, "applications.csv", SOURCED.replace("source", "sources"))
+
+    found = taken(home, dropped_columns=["applications.source"])
+
+    assert found.problems == ()
+
+
+def test_a_stopped_delivery_does_not_become_the_measure_of_the_next(home):
+    put(home, "applications.csv", SOURCED)
+    taken(home)
+    put(home, "applications.csv", SOURCED.replace("source", "sources"))
+
+    first, second = taken(home), taken(home)
+
+    assert first.problems == second.problems != ()
 
 
 @pytest.mark.parametrize("form", FORMS)
