@@ -276,8 +276,11 @@ def _together(
     se = np.array(
         [(single[m]["ci_high"] - single[m]["ci_low"]) / (2 * Z95) for m in names]
     )
-    added = marginal_reliability(covariance, reliability, n, reliability_se=se)
-    alike, partner = _most_alike(covariance, reliability, se, n)
+    behind = np.array([single[name]["n"] for name in names])
+    added = marginal_reliability(
+        covariance, reliability, n, reliability_se=se, reliability_n=behind
+    )
+    alike, partner = _most_alike(covariance, reliability, se, n, behind)
     # Decisions on the whole loop are taken where the fewest candidates are left.
     last = min(names, key=lambda name: single[name]["n"])
     rate = float(facts["pass_rate"].get(last, np.nan))
@@ -303,7 +306,11 @@ def _together(
 
 
 def _most_alike(
-    covariance: Floats, reliability: Floats, se: Floats, n: int
+    covariance: Floats,
+    reliability: Floats,
+    se: Floats,
+    n: int,
+    behind: NDArray[np.int64],
 ) -> tuple[tuple[Floats, Floats, Floats], NDArray[np.int64]]:
     """True correlation of each round with the one it resembles most, and which."""
     sd = np.sqrt(np.diagonal(covariance))
@@ -314,6 +321,8 @@ def _most_alike(
         other_reliability=reliability[None, :],
         reliability_se=se[:, None],
         other_se=se[None, :],
+        reliability_n=behind[:, None],
+        other_n=behind[None, :],
     )
     off = np.where(np.eye(sd.size, dtype=bool), -np.inf, np.nan_to_num(found.estimate))
     partner = off.argmax(axis=1)

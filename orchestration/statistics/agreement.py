@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import fdtri
+from scipy.special import fdtri, stdtrit
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -131,15 +131,14 @@ class Coefficient:
     Attributes
     ----------
     n : ndarray of int
-        Candidates it rests on; Gwet's interval takes Student's t with `n` - 1 degrees
-        of freedom.
+        Candidates it rests on.
     observed, chance : ndarray
         Weighted agreement seen, and expected of raters who guess.
     estimate : ndarray
         (observed - chance) / (1 - chance).
     se : ndarray
         Standard error for the sampling of candidates, the raters being given; NaN with
-        fewer than two.
+        fewer than two. `interval` makes limits of it.
     """
 
     n: Integers
@@ -185,7 +184,7 @@ class Kappa:
         Candidates, weighted agreement seen and expected, and kappa; NaN where the
         table is empty or both raters used one and the same level.
     se : ndarray
-        For an interval.
+        For an interval, see `interval`.
     se_null : ndarray
         For the test of kappa = 0.
     """
@@ -848,6 +847,61 @@ def cohen_kappa(
         np.sqrt(variance),
         np.sqrt(null_variance),
     )
+
+
+def interval(
+    found: Coefficient | Kappa, *, level: float = 0.95
+) -> tuple[Floats, Floats]:
+    """Return the limits of agreement coefficients, on Fisher's z scale.
+
+    The standard error is carried to the scale of atanh by the delta method, with
+    Student's t of `n` - 1 degrees of freedom, and the limits back: agreement near 1 is
+    skewed, and limits at equal distances miss upwards. The large-sample variance of
+    Cohen's kappa, which divides by `n`, is taken by `n` - 1 here, as Gwet's already is.
+
+    Parameters
+    ----------
+    found : Coefficient or Kappa
+        From `chance_corrected`, `conger_kappa` or `cohen_kappa`.
+    level : float
+        Coverage of the interval.
+
+    Returns
+    -------
+    low, high : ndarray
+        Of the shape of the estimate. Both are the estimate where its error is 0; where
+        it lies at -1, below, or at 1 with an error, the scale ends and the limits lie
+        at equal distances, the upper one at most 1. NaN below two candidates.
+
+    Raises
+    ------
+    ValueError
+        If `level` does not lie in (0, 1).
+
+    References
+    ----------
+    Fisher (1921), Metron 1, 3-32, for the scale; Gwet (2014), Handbook of Inter-Rater
+    Reliability, 4th ed., ch. 5, for the errors and the degrees of freedom.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1), got {level:g}")
+    n, estimate = np.asarray(found.n, dtype=np.float64), found.estimate
+    freedom = np.where(n > 1, n - 1, np.nan)
+    error = found.se
+    if isinstance(found, Kappa):
+        error = error * np.sqrt(n / freedom)
+    half = stdtrit(freedom, 0.5 + level / 2) * error
+    inside = np.abs(estimate) < 1
+    middle = np.where(inside, estimate, 0.0)
+    reach = half / (1 - middle**2)
+
+    def limit(sign: float) -> Floats:
+        curved = np.tanh(np.arctanh(middle) + sign * reach)
+        straight = np.minimum(estimate + sign * half, 1.0)
+        value = np.where(inside & (half > 0), curved, straight)
+        return np.where(np.isfinite(half), value, np.nan)
+
+    return limit(-1.0), limit(1.0)
 
 
 def uniform_variance(n_levels: ArrayLike) -> Floats:

@@ -65,7 +65,8 @@ class Slopes:
         The same difference over the slope's own `se`, as often reported; too small by
         the slope's share in the common drift.
     shrunk, shrunk_sd : ndarray, shape (n_interviewers,)
-        Empirical Bayes slope and its posterior standard deviation. To be shown, never
+        Empirical Bayes slope and its posterior standard deviation, which counts that
+        `var_slope` is an estimate and is no larger than `se`. To be shown, never
         tested: shrinkage and wider posterior cost power twice.
     change, change_vs_common : ndarray, shape (n_interviewers,)
         Shrunken slope × span: change over the interviewer's window in points; and the
@@ -473,7 +474,8 @@ def drift_slopes(
     Patterson & Thompson (1971), Biometrika 58, 545-554; Gilmour, Thompson & Cullis
     (1995), Biometrics 51, 1440-1450, for the search; Paule & Mandel (1982), J. Res.
     NBS 87, 377-385, here with the slopes' covariance; Robinson (1991), Statist. Sci.
-    6, 15-32, for the shrunken slopes.
+    6, 15-32, for the shrunken slopes; Prasad & Rao (1990), JASA 85, 163-171, and Datta,
+    Rao & Smith (2005), Biometrika 92, 183-196, for their posterior deviations.
     """
     cards = _cards(score, quarter, interviewer, candidate, cell, n_interviewers)
     n = cards.n_interviewers
@@ -1133,7 +1135,9 @@ def _shrunk(slope: Floats, covariance: Floats) -> tuple[float, float, Floats, Fl
     """Mean and variance of true slopes, their predictions and posterior deviations.
 
     The posterior deviation counts the error of the mean, as the prediction error of a
-    restricted maximum likelihood fit does.
+    restricted maximum likelihood fit does, and of the variance, by twice Prasad and
+    Rao's g3: once for what a wrong variance adds to the predictions' error, once for
+    what estimating it takes off the rest.
     """
     nan, none = float("nan"), np.full(slope.shape, np.nan)
     if slope.size < 2 or not np.isfinite(covariance).all():
@@ -1152,7 +1156,15 @@ def _shrunk(slope: Floats, covariance: Floats) -> tuple[float, float, Floats, Fl
         variance += move
     root = solve_triangular(factor, covariance, lower=True)
     told = np.sum(root**2, axis=0) - (covariance @ ones) ** 2 / ones.sum()
-    spread = np.sqrt(np.maximum(np.diagonal(covariance) - told, 0))
+    known = np.maximum(np.diagonal(covariance) - told, 0)
+    inverse = solve_triangular(factor, np.eye(slope.size), lower=True)
+    # The expected fall of the excess, whose variance is twice its degrees of freedom.
+    fall = np.sum(inverse**2) - ones @ ones / ones.sum()
+    variance_error = 2 * (slope.size - 1) / fall**2
+    moved = solve_triangular(factor, _divided(factor, covariance), lower=True)
+    unknown = 2 * variance_error * np.sum(moved**2, axis=0)
+    # The expansion is one for many interviewers: few would outdo the slope's own error.
+    spread = np.sqrt(np.minimum(known + unknown, np.diagonal(covariance)))
     return float(mean), variance, slope - covariance @ left, spread
 
 

@@ -6,6 +6,7 @@ rounds last and groups, such as role families, before them.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -312,13 +313,15 @@ def marginal_reliability(
     *,
     weights: ArrayLike | None = None,
     reliability_se: ArrayLike = 0.0,
+    reliability_n: ArrayLike | None = None,
     level: float = 0.95,
 ) -> MarginalReliability:
     """Return what each round adds to the reliability of the composite.
 
     The interval is the delta method over the covariances, of normal scores, and over
-    the reliabilities, whose sampling errors are taken as independent of one another
-    and of the covariances.
+    the reliabilities jointly: a reliability is 1 - error / variance, and the variance
+    is that of the same candidates' scores, so it errs with their covariances. Only
+    what the raters' error adds to a reliability's own error is independent.
 
     Parameters
     ----------
@@ -327,8 +330,10 @@ def marginal_reliability(
     n : array_like of int, shape (...)
         Candidates behind the covariances.
     reliability_se : array_like, scalar or shape (..., n_rounds)
-        Standard error of each reliability; 0 takes them as known, and the interval is
-        too narrow.
+        Standard error of each reliability; 0 takes them as known.
+    reliability_n : array_like of int, scalar or shape (..., n_rounds), optional
+        Candidates behind each reliability, those of the covariances among them; just
+        these when left out.
     level : float
         Coverage of the interval.
 
@@ -349,19 +354,13 @@ def marginal_reliability(
     (2003), Multivariate Statistical Analysis, 3rd ed., 3.4.
     """
     scores, known, weight = _rounds(covariance, reliability, weights)
-    error = np.broadcast_to(
-        _not_negative("reliability_se", reliability_se), known.shape
-    )
-    cases = _not_negative("n", n)
+    sources = _sources(scores, known, n, reliability_se, reliability_n)
     all_of_them = _composite(scores, known, weight)
     others = _composite(scores[..., None, :, :], known[..., None, :], _without(weight))
     by_covariance = all_of_them.by_covariance[..., None, :, :] - others.by_covariance
-    moved = by_covariance @ scores[..., None, :, :]
-    freedom = np.where(cases > 2, cases - 1, np.nan)[..., None]
-    sampling = 2 * np.einsum("...ij,...ji->...", moved, moved) / freedom
     by_reliability = all_of_them.by_reliability[..., None, :] - others.by_reliability
-    lent = (by_reliability**2 * (error**2)[..., None, :]).sum(axis=-1)
-    half = float(ndtri(0.5 + level / 2)) * np.sqrt(sampling + lent)
+    by_scores, by_raters = _variances(by_covariance, by_reliability, sources)
+    half = float(ndtri(0.5 + level / 2)) * np.sqrt(by_scores + by_raters)
     estimate = all_of_them.reliability[..., None] - others.reliability
     return MarginalReliability(
         all_of_them.reliability,
@@ -380,13 +379,17 @@ def true_correlation(
     other_reliability: ArrayLike,
     reliability_se: ArrayLike = 0.0,
     other_se: ArrayLike = 0.0,
+    reliability_n: ArrayLike | None = None,
+    other_n: ArrayLike | None = None,
     level: float = 0.95,
 ) -> TrueCorrelation:
     """Return what two measures would correlate without error in either.
 
     The interval has the Fisher limits of r over the root of both reliabilities. Where
-    these have standard errors, the deviation they cause (delta method) is added in
-    quadrature on either side; their errors are taken as independent of that of r.
+    these have standard errors, each squared distance to the estimate is changed by what
+    they change in its variance (delta method, normal scores). They rise and fall with r
+    as far as they come from the same candidates' scores, which narrows the interval;
+    what is left of their errors, the raters' own, is independent and widens it.
 
     Parameters
     ----------
@@ -397,7 +400,10 @@ def true_correlation(
     reliability, other_reliability : array_like
         Of the two measures, in the same population.
     reliability_se, other_se : array_like
-        Their standard errors; 0 takes them as known, and the interval is too narrow.
+        Their standard errors; 0 takes them as known.
+    reliability_n, other_n : array_like of int, optional
+        Candidates behind the reliabilities, those of r among them; just these when left
+        out.
     level : float
         Coverage of the interval.
 
@@ -415,28 +421,36 @@ def true_correlation(
     References
     ----------
     Spearman (1904), Am. J. Psychology 15, 72-101; Hunter & Schmidt (2004), Methods of
-    Meta-Analysis, 2nd ed., ch. 3; adding deviations: Zou & Donner (2008), Statistics in
-    Medicine 27, 1693-1702.
+    Meta-Analysis, 2nd ed., ch. 3; squared distances: Zou & Donner (2008), Statistics
+    in Medicine 27, 1693-1702; moments of covariances: Anderson (2003), Multivariate
+    Statistical Analysis, 3rd ed., 3.4.
     """
-    observed = _within("r", r)
-    one, two = (
-        np.where(known > 0, known, np.nan)
-        for known in map(_reliability, (reliability, other_reliability))
+    counts = [n if part is None else part for part in (reliability_n, other_n)]
+    columns = (n, reliability, other_reliability, reliability_se, other_se, *counts)
+    shape = np.broadcast_shapes(np.shape(r), *map(np.shape, columns))
+    observed = np.broadcast_to(_within("r", r), shape)
+    cases = np.broadcast_to(_not_negative("n", n), shape)
+    known, error, behind = (
+        np.stack([np.broadcast_to(check(part), shape) for part in pair], axis=-1)
+        for check, pair in (
+            (_reliability, (reliability, other_reliability)),
+            (partial(_not_negative, "reliability_se"), (reliability_se, other_se)),
+            (partial(_not_negative, "reliability_n"), counts),
+        )
     )
-    one_se = _not_negative("reliability_se", reliability_se)
-    two_se = _not_negative("other_se", other_se)
-    cases = _not_negative("n", n)
-    z = float(ndtri(0.5 + level / 2))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        half = z / np.sqrt(np.where(cases > 3, cases - 3, np.nan))
-        middle = np.arctanh(observed)
-        scale = np.sqrt(one * two)
-        estimate = observed / scale
-        lent = z * estimate * np.hypot(one_se / one, two_se / two) / 2
-        below = np.hypot(estimate - np.tanh(middle - half) / scale, lent)
-        above = np.hypot(np.tanh(middle + half) / scale - estimate, lent)
-    return TrueCorrelation(
-        estimate, estimate - below, estimate + above, np.clip(estimate, -1.0, 1.0)
+    known, same = np.where(known > 0, known, np.nan), np.eye(2)
+    across = observed[..., None, None]
+    scores = same + across * (1 - same)
+    scale = np.sqrt(known.prod(axis=-1))
+    by_covariance = (1 - same - across * same) / (2 * scale[..., None, None])
+    by_reliability = -(observed / scale)[..., None] / (2 * known)
+    by_scores, by_raters = _variances(
+        by_covariance[..., None, :, :],
+        by_reliability[..., None, :],
+        _sources(scores, known, cases, error, behind),
+    )
+    return _true_correlation(
+        observed, cases, scale, by_scores[..., 0], by_raters[..., 0], level
     )
 
 
@@ -447,20 +461,21 @@ def redundancy(
     *,
     weights: ArrayLike | None = None,
     reliability_se: ArrayLike = 0.0,
+    reliability_n: ArrayLike | None = None,
     level: float = 0.95,
 ) -> TrueCorrelation:
     """Return each round's true correlation with the composite of the others.
 
     Parameters
     ----------
-    covariance, reliability, n, weights, reliability_se, level
+    covariance, reliability, n, weights, reliability_se, reliability_n, level
         As for `marginal_reliability`.
 
     Returns
     -------
     TrueCorrelation
         Arrays of shape (..., n_rounds), as from `true_correlation`; the reliability of
-        the others has the standard error that theirs lend it. NaN for an only round.
+        the others errs with the covariances and with theirs. NaN for an only round.
 
     Raises
     ------
@@ -472,25 +487,37 @@ def redundancy(
     As for `true_correlation` and `composite_reliability`.
     """
     scores, known, weight = _rounds(covariance, reliability, weights)
-    error = np.broadcast_to(
-        _not_negative("reliability_se", reliability_se), known.shape
-    )
+    sources = _sources(scores, known, n, reliability_se, reliability_n)
     rest = _without(weight)
     others = _composite(scores[..., None, :, :], known[..., None, :], rest)
+    own = np.where(known > 0, known, np.nan)
+    of_others = np.where(others.reliability > 0, others.reliability, np.nan)
+    spread = np.diagonal(scores, axis1=-2, axis2=-1)
     together = np.einsum("...ij,...ij->...i", rest, scores)
-    variance = np.diagonal(scores, axis1=-2, axis2=-1) * others.variance
     with np.errstate(divide="ignore", invalid="ignore"):
-        r = np.clip(together / np.sqrt(variance), -1.0, 1.0)
-    lent = (others.by_reliability**2 * (error**2)[..., None, :]).sum(axis=-1)
-    return true_correlation(
-        r,
-        np.asarray(n)[..., None],
-        reliability=known,
-        other_reliability=np.clip(others.reliability, -1.0, 1.0),
-        reliability_se=error,
-        other_se=np.sqrt(lent),
-        level=level,
+        root = np.sqrt(spread * others.variance)
+        r = np.clip(together / root, -1.0, 1.0)
+        scale = np.sqrt(own * of_others)
+        one, outer = np.eye(own.shape[-1]), rest[..., :, None] * rest[..., None, :]
+        # Of twice the logarithm of what divides the covariance of round and others.
+        by_covariance = (
+            one[:, :, None] * one[:, None, :] / spread[..., None, None]
+            + outer / others.variance[..., None, None]
+            + others.by_covariance / of_others[..., None, None]
+        )
+        by_reliability = (
+            one / own[..., None] + others.by_reliability / of_others[..., None]
+        )
+        half = r / scale / 2
+        joint = (one[:, :, None] * rest[..., None, :]) / (root * scale)[..., None, None]
+        joint = (joint + np.swapaxes(joint, -1, -2)) / 2
+    by_scores, by_raters = _variances(
+        joint - half[..., None, None] * by_covariance,
+        -half[..., None] * by_reliability,
+        sources,
     )
+    cases = np.asarray(n, dtype=np.float64)[..., None]
+    return _true_correlation(r, cases, scale, by_scores, by_raters, level)
 
 
 def decisions(reliability: ArrayLike, *, pass_rate: ArrayLike) -> Decisions:
@@ -759,6 +786,97 @@ def _composite(scores: Floats, known: Floats, weight: Floats) -> _Composite:
     slope = outer * (noise / variance)[..., None, None]
     slope = slope - np.eye(weight.shape[-1]) * (unreliable / scale)[..., None, :]
     return _Composite(1 - noise, variance, slope, weight**2 * spread / scale)
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What covariances and reliabilities err by.
+
+    A reliability is 1 - error / variance. `passed` is its slope in the variance of the
+    scores; `share` is the part of that variance's error it has in common with the
+    covariances, less than 1 where more candidates are behind it; `own` is the rest of
+    its squared standard error.
+    """
+
+    scores: Floats
+    freedom: Floats
+    passed: Floats
+    share: Floats
+    own: Floats
+
+
+def _sources(
+    scores: Floats,
+    known: Floats,
+    n: ArrayLike,
+    reliability_se: ArrayLike,
+    reliability_n: ArrayLike | None,
+) -> _Sources:
+    """Errors of covariances and reliabilities; NaN below three candidates."""
+    cases = _not_negative("n", n)[..., None]
+    freedom = np.where(cases > 2, cases - 1, np.nan)
+    error = np.broadcast_to(
+        _not_negative("reliability_se", reliability_se), known.shape
+    )
+    by_scores = 2 * (1 - known) ** 2 / freedom
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # An error stated smaller than the scores alone make it has more candidates.
+        share = np.where(by_scores > 0, np.minimum(error**2 / by_scores, 1.0), 1.0)
+        if reliability_n is not None:
+            behind = _not_negative("reliability_n", reliability_n)
+            share = np.minimum(share, cases / np.maximum(behind, cases))
+        passed = (1 - known) / np.diagonal(scores, axis1=-2, axis2=-1)
+    return _Sources(scores, freedom, passed, share, error**2 - share * by_scores)
+
+
+def _variances(
+    by_covariance: Floats, by_reliability: Floats, sources: _Sources
+) -> tuple[Floats, Floats]:
+    """Variance of statistics with these slopes, by scores and by the raters' own error.
+
+    Slopes have an axis of statistics before those of rounds.
+    """
+    scores = sources.scores[..., None, :, :]
+    moved = by_covariance @ scores
+    passed = by_reliability * sources.passed[..., None, :]
+    shared = np.minimum(sources.share[..., :, None], sources.share[..., None, :])
+    alone = np.einsum("...ij,...ji->...", moved, moved)
+    twisted = np.diagonal(scores @ moved, axis1=-2, axis2=-1)
+    with_each = 2 * (passed * sources.share[..., None, :] * twisted).sum(axis=-1)
+    common = shared[..., None, :, :] * scores**2
+    of_each = np.einsum("...i,...ij,...j->...", passed, common, passed)
+    by_scores = 2 * (alone + with_each + of_each) / sources.freedom
+    own = (by_reliability**2 * sources.own[..., None, :]).sum(axis=-1)
+    return np.maximum(by_scores, 0.0), own
+
+
+def _true_correlation(
+    r: Floats,
+    cases: Floats,
+    scale: Floats,
+    by_scores: Floats,
+    by_raters: Floats,
+    level: float,
+) -> TrueCorrelation:
+    """Fisher's limits of r over the scale, each distance with the rest of the error."""
+    z = float(ndtri(0.5 + level / 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = z / np.sqrt(np.where(cases > 3, cases - 3, np.nan))
+        middle, estimate = np.arctanh(r), r / scale
+        plain = (1 - r**2) ** 2 / (cases - 1) / scale**2
+        below, above = (
+            np.sqrt(
+                np.maximum(
+                    (estimate - np.tanh(end) / scale) ** 2 + z**2 * (by_scores - plain),
+                    0.0,
+                )
+                + z**2 * by_raters
+            )
+            for end in (middle - half, middle + half)
+        )
+    return TrueCorrelation(
+        estimate, estimate - below, estimate + above, np.clip(estimate, -1.0, 1.0)
+    )
 
 
 def _without(weight: Floats) -> Floats:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import fdtrc, ndtr, ndtri, stdtr
+from scipy.special import fdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from orchestration.statistics.multiplicity import benjamini_hochberg
 
@@ -509,10 +509,13 @@ def multivariate_validity(
 ) -> Correlation:
     """Return the validity of each predictor selected on, among all applicants.
 
-    The interval is that of a regression: the delta method over the weights and the
-    residual variance, on Fisher's scale. It needs what the correction needs (a straight
-    line and even scatter), and no normal predictors, which selection has cut. The
-    covariances of the applicants are taken as known: they are many.
+    A validity is that of the ratio of two parts of the outcome: what goes with the
+    predictor, and the spread of what does not. The interval is Fieller's of this ratio,
+    with Student's t of the regression's n - n_predictors - 1 degrees of freedom: exact
+    where nothing goes with the predictor, and a delta method only for the spread. It
+    needs what the correction needs (a straight line and even scatter), and no normal
+    predictors, which selection has cut. The covariances of the applicants are taken as
+    known: they are many.
 
     Parameters
     ----------
@@ -528,7 +531,9 @@ def multivariate_validity(
     Returns
     -------
     Correlation
-        Arrays of shape (..., n_predictors); NaN without a degree of freedom left.
+        Arrays of shape (..., n_predictors); NaN without a degree of freedom left. The
+        limits are -1 and 1 where the spread may be anything, as below four degrees of
+        freedom, and NaN where no spread is left.
 
     Raises
     ------
@@ -538,7 +543,8 @@ def multivariate_validity(
 
     References
     ----------
-    Lawley (1943), Proc. R. Soc. Edinburgh A 62, 28-30.
+    Lawley (1943), Proc. R. Soc. Edinburgh A 62, 28-30; Fieller (1954), JRSS B 16(2),
+    175-185.
     """
     observed = _matrices("restricted", restricted, 2)
     known = _matrices("unrestricted", unrestricted)
@@ -554,17 +560,22 @@ def multivariate_validity(
     with np.errstate(divide="ignore", invalid="ignore"):
         across = (known @ weights[..., None])[..., 0]
         variance = residual + (weights * across).sum(axis=-1)
-        scale = np.sqrt(np.diagonal(known, axis1=-2, axis2=-1) * variance[..., None])
+        spread = np.sqrt(np.diagonal(known, axis1=-2, axis2=-1))
+        scale = spread * np.sqrt(variance)[..., None]
         estimate = np.clip(across / scale, -1.0, 1.0)
         estimate = np.where(np.isnan(freedom)[..., None], np.nan, estimate)
-        bend = (estimate / variance[..., None])[..., None]
-        slope = known / scale[..., None] - bend * across[..., None, :]
         noise = residual * (cases - 1) / freedom
-        spread = ((slope @ inverse) * slope).sum(axis=-1)
-        by_weights = spread * (noise / (cases - 1))[..., None]
-        by_residual = bend[..., 0] ** 2 * (noise**2 / freedom)[..., None] / 2
-        error = np.sqrt(by_weights + by_residual) / (1 - estimate**2)
-        low, high = _fisher(estimate, error, level)
+        low, high = _ratio_limits(
+            weights,
+            known / spread[..., :, None],
+            known,
+            error=inverse * (noise / (cases - 1))[..., None, None],
+            noise=noise,
+            freedom=freedom,
+            level=level,
+        )
+    is_known = ~np.isnan(estimate)
+    low, high = (np.where(is_known, end, np.nan) for end in (low, high))
     counts = np.broadcast_to(cases[..., None], estimate.shape).astype(np.int64)
     return Correlation(counts, estimate, low, high)
 
@@ -821,6 +832,42 @@ def dominated_by(matrix: ArrayLike, n: ArrayLike, *, level: float = 0.05) -> Dom
     is_better = (q <= level) & (others > validity[..., :, None])
     best = np.where(is_better, others, -np.inf).argmax(axis=-1)
     return Dominance(np.where(is_better.any(axis=-1), best, -1), q)
+
+
+def _ratio_limits(
+    weights: Floats,
+    standard: Floats,
+    known: Floats,
+    *,
+    error: Floats,
+    noise: Floats,
+    freedom: Floats,
+    level: float,
+) -> tuple[Floats, Floats]:
+    """Fieller's limits of validities, as ratios of what goes with each predictor.
+
+    `standard` has the predictors' covariances by standard deviation of each, in rows;
+    `error` holds the covariances of the weights, `noise` is the residual variance.
+    """
+    across = (known @ weights[..., None])[..., 0]
+    part = (standard @ weights[..., None])[..., 0]
+    explained = (weights * across).sum(axis=-1)[..., None]
+    rest = np.sqrt(noise[..., None] + np.maximum(explained - part**2, 0.0))
+    slope = (across[..., None, :] - part[..., None] * standard) / rest[..., None]
+    of_part = ((standard @ error) * standard).sum(axis=-1)
+    of_rest = ((slope @ error) * slope).sum(axis=-1)
+    of_rest = of_rest + (noise**2 / (2 * freedom))[..., None] / rest**2
+    joint = ((standard @ error) * slope).sum(axis=-1)
+    square = stdtrit(freedom, 0.5 + level / 2)[..., None] ** 2
+    a, b = rest**2 - square * of_rest, part * rest - square * joint
+    root = np.sqrt(np.maximum(b**2 - a * (part**2 - square * of_part), 0.0))
+    is_open = (a <= 0) & (rest > 0)
+    ends = []
+    for sign in (-1.0, 1.0):
+        # Of the sine whose tangent is the ratio.
+        end = (b + sign * root) / np.hypot(a, b + sign * root)
+        ends.append(np.where(is_open, sign, end))
+    return ends[0], ends[1]
 
 
 def _transformed(

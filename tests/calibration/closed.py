@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from orchestration.statistics import (
     agreement,
@@ -571,16 +570,14 @@ def _coincidences(rng: Generator, n: int, replicates: int) -> agreement.Coincide
 
 @study("coverage", "Agreement, Gwet's standard errors", unit="candidates")
 def gwet(rng: Generator, n: int, replicates: int) -> Rows:
-    """Two raters on five levels; Student's t with n - 1 degrees of freedom."""
-    pairs, quantile = _coincidences(rng, n, replicates), student.ppf(0.975, n - 1)
+    """Two raters on five levels; Student's t on Fisher's scale."""
+    pairs = _coincidences(rng, n, replicates)
     for weights in ("identity", "quadratic"):
         found = agreement.chance_corrected(pairs, N_LEVELS, weights=weights)
         truths = agreement_truths(pair_shares(), weights)
         for name in ("percent", "gwet", "fleiss", "brennan_prediger", "alpha"):
-            part = getattr(found, name)
-            half = quantile * part.se
-            yield tally(f"{name}, {weights}", part.estimate - half,
-                        part.estimate + half, truths[name])  # fmt: skip
+            low, high = agreement.interval(getattr(found, name))
+            yield tally(f"{name}, {weights}", low, high, truths[name])
 
 
 @study("coverage", "Cohen's and Conger's kappa", unit="candidates")
@@ -597,17 +594,15 @@ def kappas(rng: Generator, n: int, replicates: int) -> Rows:
     for weights in ("identity", "quadratic"):
         cohen = agreement.cohen_kappa(tables, weights=weights)
         truth = agreement_truths(pair_shares(shift=0.3), weights)["cohen"]
-        half = Z95 * cohen.se
-        yield tally(f"Cohen, {weights}", cohen.estimate - half, cohen.estimate + half,
-                    truth)  # fmt: skip
+        low, high = agreement.interval(cohen)
+        yield tally(f"Cohen, {weights}", low, high, truth)
         conger = agreement.conger_kappa(
             three.ravel(), unit.ravel(), rater.ravel(), unit.ravel() // n,
             n_levels=N_LEVELS, n_groups=replicates, weights=weights,
         )  # fmt: skip
-        half = student.ppf(0.975, n - 1) * conger.se
+        low, high = agreement.interval(conger)
         truth = agreement_truths(pair_shares(), weights)["cohen"]
-        yield tally(f"Conger, {weights}", conger.estimate - half,
-                    conger.estimate + half, truth)  # fmt: skip
+        yield tally(f"Conger, {weights}", low, high, truth)
 
 
 # --- rounds ----------------------------------------------------------------------

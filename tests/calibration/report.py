@@ -20,14 +20,6 @@ CAUSES = {
         "With one or two passes a side the counts take few values, and the hybrid of"
         " two Wilson intervals errs on the wide side."
     ),
-    "Range restriction, Lawley": (
-        "The delta method with a normal quantile: at thirty hired and three predictors"
-        " the error of the residual variance asks for Student's t with"
-        " n − predictors − 1 degrees of freedom, which closes half of the distance; the"
-        " rest is the curvature of the correction.\nThat the applicants' covariances"
-        " are estimated does not show. Below a hundred hired the limits are to be read"
-        " as those of a 90 % interval."
-    ),
     "Unique R²": (
         "Squaring forgets the sign: an interval of the semipartial correlation that"
         " reaches far below zero holds a small contribution once it is squared, so"
@@ -49,32 +41,16 @@ CAUSES = {
         "Percentile bounds of a bounded and skewed coefficient from thirty candidates."
     ),
     "Agreement, Gwet's standard errors": (
-        "Under quadratic weights agreement is close to 1 and skewed: nearly all misses"
-        " lie above the truth. On Fisher's scale, with the same t quantile, the"
-        " interval would be inside its target."
+        "Limits on Fisher's scale: what is left at thirty candidates is the skewness of"
+        " the coefficient itself."
     ),
     "Cohen's and Conger's kappa": (
-        "A normal quantile for thirty candidates, and skewness under quadratic weights;"
-        " Student's t on Fisher's scale would be inside the target for Cohen's."
-    ),
-    "Marginal reliability, redundancy": (
-        "The errors of a correlation and of the reliabilities it is divided by are"
-        " added as if independent, but they rise and fall together, since both come"
-        " from the same candidates; where two rounds measure the same, most. The"
-        " intervals are too wide, never too narrow, and cost power: redundancy is found"
-        " later than it could be."
+        "As above; Conger's error is from thirty candidates and errs a little low."
     ),
     "Flips and borderline cases, Wilson": (
         "As many candidates flip in as out, so flips come in pairs and thirty"
         " candidates are no more than fifteen draws; from a hundred on it does not"
         " show."
-    ),
-    "Drift": (
-        "The posterior deviation takes the variance of true slopes as known. At three"
-        " cards a quarter it is poorly estimated, sometimes as zero, and then the"
-        " interval of the shrunken slope has hardly any width. Adding the error of that"
-        " variance (Prasad & Rao 1990, JASA 85, 163-171) would mend it; unshrunken"
-        " slopes, on which the test rests, are exact."
     ),
 }
 

@@ -14,6 +14,7 @@ from statsmodels.stats.inter_rater import cohens_kappa
 from orchestration.statistics.agreement import (
     FORMS,
     Agreement,
+    Coefficient,
     Coincidences,
     agreement,
     alpha,
@@ -29,6 +30,7 @@ from orchestration.statistics.agreement import (
     consensus,
     fleiss_null_se,
     gwet_ac2,
+    interval,
     null_variance,
     one_way,
     one_way_of,
@@ -749,6 +751,100 @@ def test_kappa_of_nothing_and_of_one_level_is_not_estimable() -> None:
 def test_impossible_tables_are_named(table, message) -> None:
     with pytest.raises(ValueError, match=message):
         cohen_kappa(table)
+
+
+# Limits of coefficients
+
+
+def coefficient(estimate: float, se: float, n: int = 12) -> Coefficient:
+    one = np.ones(1)
+    return Coefficient(np.array([n]), one, 0 * one, estimate * one, se * one)
+
+
+def test_limits_of_gwets_example_are_those_of_its_published_error() -> None:
+    """irrCAC's .77544 and .14295 of 12 subjects; t of 11 df is 2.200985 (tables)."""
+    level, unit, _ = with_raters(GWET)
+    middle, half = np.arctanh(0.77544), 2.200985 * 0.14295 / (1 - 0.77544**2)
+
+    low, high = interval(chance_corrected(of_one_group(level, unit), 5).gwet)
+
+    assert low[0] == pytest.approx(np.tanh(middle - half), abs=2e-5)
+    assert high[0] == pytest.approx(np.tanh(middle + half), abs=2e-5)
+
+
+@pytest.mark.parametrize("weights", SCHEMES)
+def test_two_raters_have_the_same_limits_by_conger_and_by_cohen(weights) -> None:
+    first, second = ANXIETY[:, 0] - 1, ANXIETY[:, 1] - 1
+    unit = np.arange(20)
+    table = pair_tables(first, second, 0 * unit, n_levels=6, n_groups=1)
+
+    by_cohen = interval(cohen_kappa(table, weights=weights))
+
+    conger = conger_kappa(
+        np.concatenate([first, second]),
+        np.tile(unit, 2),
+        np.repeat([0, 1], 20),
+        np.zeros(40, int),
+        n_levels=6,
+        n_groups=1,
+        weights=weights,
+    )
+    assert_allclose(by_cohen, interval(conger), atol=1e-12)
+
+
+@given(
+    estimate=st.floats(-0.99, 0.99), se=st.floats(1e-6, 0.5), n=st.integers(2, 10_000)
+)
+@settings(max_examples=50, deadline=None)
+def test_limits_enclose_the_estimate_and_turn_with_its_sign(estimate, se, n) -> None:
+    low, high = interval(coefficient(estimate, se, n))
+
+    less = interval(coefficient(estimate, se, n), level=0.8)
+    turned = interval(coefficient(-estimate, se, n))
+    assert -1 <= low[0] <= less[0][0] <= estimate <= less[1][0] <= high[0] <= 1
+    assert_allclose((-high, -low), turned, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "se", "n", "wanted"),
+    [
+        (1.0, 0.0, 12, (1, 1)),
+        (-1.0, 0.0, 12, (-1, -1)),
+        (0.6, 0.0, 12, (0.6, 0.6)),
+        (1.0, 0.1, 12, (1 - 0.2200985, 1)),
+        (-1.5, 0.1, 12, (-1.5 - 0.2200985, -1.5 + 0.2200985)),
+        (0.6, 0.1, 1, (np.nan, np.nan)),
+        (0.6, np.nan, 12, (np.nan, np.nan)),
+        (np.nan, 0.1, 12, (np.nan, np.nan)),
+    ],
+)
+def test_limits_at_the_ends_of_the_scale(estimate, se, n, wanted) -> None:
+    low, high = interval(coefficient(estimate, se, n))
+
+    assert_allclose((low[0], high[0]), wanted, atol=1e-7)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
+def test_an_impossible_level_of_limits_is_named(level: float) -> None:
+    with pytest.raises(ValueError, match=r"level must lie in \(0, 1\), got"):
+        interval(coefficient(0.5, 0.1), level=level)
+
+
+def test_limits_of_thirty_candidates_miss_less_than_equal_distances() -> None:
+    """The variance of a rating is .36, so pairs differ by .72 squared levels."""
+    rng, n, replicates = np.random.default_rng(30), 30, 2_000
+    shares = [0.02, 0.1, 0.76, 0.1, 0.02]
+    level = rng.choice(5, replicates * n * 2, p=shares)
+    unit = np.repeat(np.arange(replicates * n), 2)
+    pairs = coincidences(level, unit, unit // n, n_levels=5, n_groups=replicates)
+    truth = 1 - 0.72 / 16
+
+    percent = chance_corrected(pairs, 5, weights="quadratic").percent
+
+    low, high = interval(percent)
+    at_equal_distances = np.abs(percent.estimate - truth) <= 2.045230 * percent.se
+    assert np.mean((low <= truth) & (truth <= high)) > 0.91
+    assert at_equal_distances.mean() < 0.90
 
 
 # Within-group agreement

@@ -5,6 +5,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import stdtr
 
 from orchestration.statistics import validity
 from orchestration.statistics.multiplicity import benjamini_hochberg
@@ -270,6 +271,64 @@ def test_intervals_of_corrected_validity_cover_the_truth():
 
     covered = ((got.low <= 0.3) & (got.high >= 0.3)).mean(axis=0)
     assert (abs(covered - 0.945) < 0.02).all()
+
+
+def test_limits_of_few_hires_hold_corrected_validity_as_often_as_they_say():
+    """3,000 companies with 20 hires of 100 each, by two rounds."""
+    truth = equal_correlations(3, 0.3)
+    rng, company = np.random.default_rng(5), np.arange(3_000)
+    people = rng.normal(size=(3_000, 100, 3)) @ np.linalg.cholesky(truth).T
+    best = np.argsort(-people[..., :2].sum(axis=-1), axis=1)[:, :20, None]
+    cut = moments(
+        np.take_along_axis(people, best, axis=1).reshape(-1, 3),
+        group=np.repeat(company, 20),
+    )
+
+    got = multivariate_validity(cut.covariance, cut.n, unrestricted=truth[:2, :2])
+
+    covered = ((got.low <= 0.3) & (got.high >= 0.3)).mean(axis=0)
+    assert (abs(covered - 0.955) < 0.02).all()
+
+
+@given(seeds, st.integers(10, 200))
+def test_corrected_validity_excludes_zero_where_the_regression_does(seed, n):
+    """Of one predictor, the t test of its slope; whatever the applicants' spread."""
+    restricted = covariance(seed, 2)
+    r = restricted[0, 1] / np.sqrt(restricted[0, 0] * restricted[1, 1])
+
+    got = multivariate_validity(restricted, n, unrestricted=[[7.0]])
+
+    t = r * np.sqrt((n - 2) / (1 - r**2))
+    is_significant = 2 * stdtr(n - 2, -abs(t)) < 0.05
+    assert (got.low[0] > 0 or got.high[0] < 0) == is_significant
+
+
+def test_limits_of_one_predictor_without_selection_are_fiellers_of_its_ratio():
+    """R: cars has r = .8068949 of 50; r / sqrt(1 - r²) is beta over its residual sd.
+
+    By hand, with t = 2.010635 of 48 df: (part - u rest)² = t² (V1 + u² V2).
+    """
+    r, square = 0.8068949, 2.010635**2
+    noise = (1 - r**2) * 49 / 48
+    of_part, of_rest = noise / 49, noise / (2 * 48)
+
+    got = multivariate_validity([[1, r], [r, 1]], 50, unrestricted=[[1]])
+
+    roots = np.roots(
+        [noise - square * of_rest, -2 * r * np.sqrt(noise), r**2 - square * of_part]
+    )
+    wanted = np.sort(roots / np.sqrt(1 + roots**2))
+    np.testing.assert_allclose([got.low[0], got.high[0]], wanted, atol=1e-6)
+
+
+def test_validity_without_any_spread_left_has_no_limits_and_few_cases_no_bounds():
+    perfect = multivariate_validity([[1.0, 2.0], [2.0, 4.0]], 9, unrestricted=[[3.0]])
+
+    few = multivariate_validity([[1.0, 0.9], [0.9, 1.0]], 3, unrestricted=[[1.0]])
+
+    assert perfect.estimate[0] == 1
+    assert np.isnan([perfect.low[0], perfect.high[0]]).all()
+    assert (few.low[0], few.high[0]) == (-1, 1)
 
 
 def test_more_cases_narrow_the_interval_of_corrected_validity():
