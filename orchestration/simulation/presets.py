@@ -61,6 +61,7 @@ def load_preset(name: str) -> Preset:
         known = [n + suffix for n in declared["presets"] for suffix in ("", "_null")]
         raise SettingsError(f"unknown preset {name!r}; known: {', '.join(known)}")
     company = {**declared["company"], **declared["presets"][base]}
+    seed = int(company.pop("seed", DEFAULT_SEED))
     if name.endswith("_null"):
-        return Preset(name, {**company, **declared["null"]}, {})
-    return Preset(name, company, declared["truths"])
+        return Preset(name, {**company, **declared["null"]}, {}, seed)
+    return Preset(name, company, declared["truths"], seed)
