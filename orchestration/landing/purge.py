@@ -1,5 +1,6 @@
 """Takes a person out of everything a home holds, and certifies it."""
 
+import calendar
 import csv
 import datetime as dt
 import hashlib
@@ -668,8 +669,8 @@ def due(settings: Settings, taken: Ingest, *, as_of: dt.date) -> list[tuple[str,
 
 def _months_later(date: dt.date, months: int) -> dt.date:
     year, month = divmod(date.year * 12 + date.month - 1 + months, 12)
-    day = min(date.day, 28)
-    return dt.date(year, month + 1, day)
+    last = calendar.monthrange(year, month + 1)[1]
+    return dt.date(year, month + 1, min(date.day, last))
 
 
 def _folders(folder: Path) -> Iterator[Path]:

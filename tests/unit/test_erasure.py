@@ -1,6 +1,7 @@
 """Whoever is erased is gone from every place, stays gone, and nobody else is."""
 
 import csv
+import datetime as dt
 import gzip
 import io
 import json
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestration.landing import ingest
 from orchestration.landing.erasure import Erased
-from orchestration.landing.purge import names_erased, purge_mirror
-from orchestration.settings import SourceConfig
+from orchestration.landing.purge import due, names_erased, purge_mirror
+from orchestration.settings import Home, Policy, Settings, SourceConfig, Sources
 from orchestration.sources.mirror import Mirror, Record
 
 pytestmark = pytest.mark.unit
@@ -223,3 +225,52 @@ def test_a_record_is_judged_by_whom_it_is_about():
 
     assert names_erased(gone, "ats", "offers", "O1", "", {"applicationId": "A1"})
     assert not names_erased(gone, "ats", "offers", "A1", "", {"applicationId": "A2"})
+
+
+def retained(home: Home, months: dict[str, int], as_of: str) -> list[tuple[str, str]]:
+    folder = home.inbox / "ats"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in {
+        "candidates": "candidate_id\nC1\nC2\nC3\nC4\nC5\n",
+        "jobs": "job_id,title,role_family,jurisdiction\nJ1,x,eng,US-NY\nJ2,x,eng,\n",
+        "applications": (
+            "application_id,candidate_id,job_id,applied_at,status,closed_at\n"
+            "A1,C1,J1,2024-01-01T00:00:00Z,rejected,2024-03-31T00:00:00Z\n"
+            "A2,C2,J2,2024-01-01T00:00:00Z,rejected,2024-03-31T00:00:00Z\n"
+            # C3 applied again, and that one is open.
+            "A3,C3,J1,2024-01-01T00:00:00Z,rejected,2024-03-31T00:00:00Z\n"
+            "A4,C3,J1,2025-01-01T00:00:00Z,active,\n"
+            # C4 was hired and has left, C5 was hired and stays.
+            "A5,C4,J1,2024-01-01T00:00:00Z,hired,2024-03-31T00:00:00Z\n"
+            "A6,C5,J1,2024-01-01T00:00:00Z,hired,2024-03-31T00:00:00Z\n"
+        ),
+        "employees": (
+            "employee_id,application_id,hired_on,left_on\n"
+            "E1,A5,2024-05-01,2025-06-30\nE2,A6,2024-05-01,\n"
+        ),
+    }.items():
+        (folder / f"{name}.csv").write_text(text)
+    settings = Settings(home, Sources(), Policy(retention_months=months), {})
+    taken = ingest(home, settings.sources, progress=lambda _: None)
+    assert taken.problems == ()
+    return due(settings, taken, as_of=dt.date.fromisoformat(as_of))
+
+
+@pytest.mark.parametrize(
+    ("as_of", "months", "people"),
+    [
+        ("2025-03-30", {"default": 24, "US-NY": 12}, set()),
+        ("2025-03-31", {"default": 24, "US-NY": 12}, {"ats:C1"}),
+        ("2026-04-01", {"default": 24, "US-NY": 12}, {"ats:C1", "ats:C2"}),
+        ("2026-07-01", {"default": 24, "US-NY": 12}, {"ats:C1", "ats:C2", "ats:C4"}),
+        ("2036-07-01", {"US-NY": 12}, {"ats:C1", "ats:C4"}),
+        ("2036-07-01", {}, set()),
+    ],
+)
+def test_retention_runs_from_the_last_end_by_the_jurisdiction_of_the_job(
+    tmp_path, as_of, months, people
+):
+    found = retained(Home(tmp_path), months, as_of)
+
+    assert {native for native, _ in found} == people
+    assert all(why for _, why in found)
