@@ -23,11 +23,6 @@ select
     decimal_range(r_corrected_ci_low, r_corrected_ci_high) as corrected_interval,
     as_percent(share_left, status) as share_left,
     as_decimal(sd_ratio_u, status) as spread_kept,
-    case selection_kind
-        when 'joint' then 'all rounds together'
-        when 'direct' then 'this score'
-        else '–'
-    end as selected_on,
     as_count(n_complete, status) as n_complete,
     percent_with_range(unique_r2, unique_r2_ci_low, unique_r2_ci_high, status) as adds,
     p_value(delta_r2_q) as adds_q,
