@@ -167,12 +167,11 @@ class Finder:
             row["employee_id"]: row["application_id"]
             for row in links(self.taken.proposals).to_pylist()
         }
+        candidacies = self._raw(
+            connection, "applications", "application_id, candidate_id"
+        )
         applications = {
-            application
-            for application, candidate in self._raw(
-                connection, "applications", "application_id, candidate_id"
-            )
-            if candidate in people
+            application for application, candidate in candidacies if candidate in people
         }
         applications |= {
             application or joined.get(employee)
@@ -181,9 +180,7 @@ class Finder:
         }
         candidates = {
             candidate
-            for application, candidate in self._raw(
-                connection, "applications", "application_id, candidate_id"
-            )
+            for application, candidate in candidacies
             if application in applications
         }
         hired = {
