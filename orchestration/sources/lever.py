@@ -4,15 +4,24 @@ Feedback, interviews, panels, offers and applications are listed per opportunity
 So they are read again for opportunities that changed, and for all of them in a full
 pass, because a form may be completed without its opportunity's `updatedAt` moving.
 
-The anonymous EEO responses are not read: they tell the stage of today, so who entered a
-stage and who went on from it cannot be counted.
+EEO responses come in two forms. Those with PII name their opportunity and are delivered
+as `demographics`. Where the key may not read them, the anonymous ones are counted as
+`demographic_counts`, by quarter of application (UTC): of the stages they tell only that
+of today, so the only stage is `overall`, and who advanced is who is hired. Never both,
+for they are the same people: while answers with PII are there, also from before a key
+lost its right to them, nothing is counted. The anonymous form has no ids, so it is read
+whole each time, and an answer that came twice would count twice.
+
+Lever documents `hiredDate` for EEO responses, but its example of the anonymous form
+leaves it out. Taken for granted here: it is there, null for who is not hired or no
+longer. Where no answer has it nothing is counted: hires that are unknown are not none.
 """
 
 import datetime as dt
 import hashlib
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -39,8 +48,17 @@ _LISTS: dict[str, tuple[str, dict[str, str]]] = {
     "requisitions": ("requisitions", {"confidentiality": "all"}),
     "users": ("users", {"includeDeactivated": "true"}),
     "feedback_templates": ("feedback_templates", {}),
-    "eeo_responses": ("eeo/responses/pii", {"created_at_start": BEGINNING}),
 }
+_EEO = ("eeo/responses/pii", {"created_at_start": BEGINNING})
+_ANONYMOUS_EEO = ("eeo/responses", {"fromDate": BEGINNING})
+# The contract's attributes and the questions they are; lever.sql says the same.
+_ATTRIBUTES = {
+    "sex": "gender",
+    "race_ethnicity": "race",
+    "veteran": "veteran",
+    "disability": "disability",
+}
+_COUNTS = "all"
 OFFER_STATUSES = (
     "draft", "approval-sent", "approved", "sent", "sent-manually", "opened", "denied",
     "signed",
@@ -52,8 +70,10 @@ _CURE = (
 )
 _CURES = {
     "eeo_responses": "let the key read EEO responses with PII, or set `demographics:"
-    " false`. The anonymous responses cannot stand in: of the stages they tell only"
-    " that of today, so nobody's way through them can be counted."
+    " false`. The anonymous ones stand in where the key may read them, as totals by"
+    " quarter: without stages, and without the mix of requisitions.",
+    "eeo_counts": "let the key read EEO responses, rather those with PII, or set"
+    " `demographics: false`",
 }
 # How the overall rating is spelled: `3 - Hire`.
 _OVERALL = re.compile(r"[1-4] - ")
@@ -123,6 +143,8 @@ class Lever(Connector):
             id="opportunityId",
             version="eeoSurveyRespondedAt",
         ),
+        # One record for all counts, so that a reading replaces them at once.
+        Stream("eeo_counts", ("cells{}",), version=""),
     )  # fmt: skip
 
     def read(self, mirror: Mirror, *, full: bool) -> None:
@@ -143,14 +165,11 @@ class Lever(Connector):
 
     def _read(self, client: Client, mirror: Mirror, *, full: bool) -> None:
         now = _clock(client.get("stages", {"limit": 1}), self.name)
-        if not self.config.demographics:
-            # What was read before it was switched off does not stay either.
-            mirror.finish("eeo_responses", place={}, unseen_before=1 << 62)
         for stream, (path, query) in _LISTS.items():
-            if stream == "eeo_responses" and not self.config.demographics:
-                continue
             with self._optional(stream):
                 self._pass(client, mirror, stream, path, query, now=now)
+        with self._optional("eeo_responses"):
+            self._read_eeo(client, mirror, now=now)
         # Before the opportunities, so that what was deleted does not look lost.
         with self._optional("opportunities/deleted"):
             self._pass(
@@ -177,14 +196,8 @@ class Lever(Connector):
             )
             found.append(access)
             for stream, (path, query) in _LISTS.items():
-                if stream == "eeo_responses" and not self.config.demographics:
-                    found.append(
-                        Access(
-                            stream, "ok", "not read: sources.yaml has it switched off"
-                        )
-                    )
-                    continue
                 found.append(self._look(client, stream, path, query)[1])
+            found += self._look_at_eeo(client)
             found.append(
                 self._look(client, "opportunities/deleted", "opportunities/deleted",
                            {}, may_be_empty=True)[1]
@@ -195,7 +208,7 @@ class Lever(Connector):
                         Access(stream, "warning", "not tried: no opportunity is seen")
                     )
                     continue
-                path = f"opportunities/{first}/{stream}"
+                path = f"opportunities/{_id(first)}/{stream}"
                 found.append(self._look(client, stream, path, {}, may_be_empty=True)[1])
         return found
 
@@ -207,8 +220,8 @@ class Lever(Connector):
         query: Mapping[str, str],
         *,
         may_be_empty: bool = False,
-    ) -> tuple[str | None, Access]:
-        """The id of a resource's first record, and whether it can be read."""
+    ) -> tuple[Raw | None, Access]:
+        """A resource's first record, and whether it can be read."""
         try:
             rows, _ = self._page(path, client.get(path, {**query, "limit": 1}))
         except RefusedError as error:
@@ -222,13 +235,35 @@ class Lever(Connector):
                 else _CURES.get(resource, _CURE),
             )
         if rows or may_be_empty:
-            return (_id(rows[0]) if rows else None), Access(resource, "ok", "readable")
+            return (rows[0] if rows else None), Access(resource, "ok", "readable")
         return None, Access(
             resource,
             "warning",
             "an empty list",
             f"if the account has some: {_CURES.get(resource, _CURE)}",
         )
+
+    def _look_at_eeo(self, client: Client) -> list[Access]:
+        """Which form of the EEO responses the key may read, and which one is read."""
+        if not self.config.demographics:
+            off = "not read: sources.yaml has it switched off"
+            return [Access(form, "ok", off) for form in ("eeo_responses", "eeo_counts")]
+        _, named = self._look(client, "eeo_responses", *_EEO)
+        first, counted = self._look(
+            client, "eeo_counts", *_ANONYMOUS_EEO, may_be_empty=True
+        )
+        if counted.level == "fault":
+            return [named, counted]
+        if not named.found.startswith("refused"):
+            told = f"{counted.found}; not read, eeo_responses tells the same people"
+            return [named, Access("eeo_counts", "ok", told)]
+        if first is not None and "hiredDate" not in first:
+            told = "readable, but without hiredDate hires cannot be counted"
+            return [named, Access("eeo_counts", "warning", told, _CURES["eeo_counts"])]
+        if counted.level == "ok":
+            told = "readable; counted where there are no eeo_responses"
+            return [named, Access("eeo_counts", "ok", told)]
+        return [named, counted]
 
     def _client(self) -> Client:
         reference = self.config.credentials.get("api_key")
@@ -257,6 +292,83 @@ class Lever(Connector):
                 f"{resource}: refused (HTTP {error.status}); what was read before"
                 f" stays as it was. Let the key read it, or see `calibrant sources"
                 f" check {self.name}`."
+            )
+
+    def _read_eeo(self, client: Client, mirror: Mirror, *, now: dt.datetime) -> None:
+        """Read self-identification by opportunity if the key may, else as totals."""
+        if not self.config.demographics:
+            # What was read before it was switched off does not stay either.
+            mirror.finish("eeo_responses", place={}, unseen_before=1 << 62)
+            mirror.remove("eeo_counts", [_COUNTS])
+            return
+        try:
+            self._pass(client, mirror, "eeo_responses", *_EEO, now=now)
+        except RefusedError as error:
+            if error.status not in (403, 404) or mirror.count("eeo_responses"):
+                raise
+            self._count_eeo(client, mirror)
+            self.report.notes.append(
+                f"eeo_responses: refused (HTTP {error.status}); the anonymous ones"
+                " are read in their place, as totals without stages. See `calibrant"
+                f" sources check {self.name}`."
+            )
+        else:
+            mirror.remove("eeo_counts", [_COUNTS])
+
+    def _count_eeo(self, client: Client, mirror: Mirror) -> None:
+        """Count the anonymous answers; nobody's answers are kept.
+
+        Raises
+        ------
+        SourceError
+            If there are far fewer than before, as for any list.
+        """
+        counts: defaultdict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+        n, n_undated, has_hires = 0, 0, False
+        for rows, _ in self._pages(client, *_ANONYMOUS_EEO, None):
+            for row in rows:
+                n += 1
+                has_hires |= "hiredDate" in row
+                period = _quarter(row.get("appliedAt"))
+                if period is None:
+                    n_undated += 1
+                    continue
+                is_hired = bool(row.get("hiredDate"))
+                is_open = not is_hired and not row.get("applicationArchivedAt")
+                for attribute, question in _ATTRIBUTES.items():
+                    counts[period, attribute, str(row.get(question) or "")].update(
+                        entered=1, advanced=int(is_hired), open=int(is_open)
+                    )
+        self._see_shrinkage(mirror, n)
+        if n and not has_hires:
+            counts.clear()
+            self.report.notes.append(
+                "eeo_counts: the anonymous answers have no hiredDate. Who of them was"
+                " hired is not known, so they are not counted."
+            )
+        elif n_undated:
+            self.report.notes.append(
+                f"eeo_counts: {n_undated:,} anonymous answers without a time of"
+                " application are left out"
+            )
+        cells = [
+            {"period": period, "attribute": attribute, "value": value, **numbers}
+            for (period, attribute, value), numbers in sorted(counts.items())
+        ]
+        record = Record(_COUNTS, {"cells": cells})
+        mirror.put("eeo_counts", [record], place={}, seen=0)
+
+    def _see_shrinkage(self, mirror: Mirror, n: int) -> None:
+        """Stop where far fewer answers are left than were counted before."""
+        cells = (mirror.body("eeo_counts", _COUNTS) or {"cells": []})["cells"]
+        before = sum(cell["entered"] for cell in cells) // len(_ATTRIBUTES)
+        most = max(self.maximum_shrinkage * before, 10)
+        if before - n > most and not self.accept_deletions:
+            raise SourceError(
+                f"{self.name}: eeo_counts shrank by {before - n:,} of {before:,}"
+                " answers. A permission that was taken away looks like this: run"
+                f" `calibrant sources check {self.name}`. If they were deleted, run"
+                f" `calibrant sync {self.name} --accept-deletions`."
             )
 
     def _pass(
@@ -480,6 +592,15 @@ def _version(milliseconds: Any) -> str:
     """Text that sorts as the time does; "" where a record has none."""
     text = str(milliseconds or "")
     return text.zfill(15) if text.isdigit() else ""
+
+
+def _quarter(milliseconds: Any) -> str | None:
+    """The quarter of a time, UTC; None where it is none."""
+    try:
+        at = dt.datetime.fromtimestamp(int(milliseconds) / 1000, dt.UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+    return f"{at.year}-Q{(at.month + 2) // 3}"
 
 
 def _record(stream: str, raw: Raw, parent: str = "") -> Record:

@@ -47,8 +47,9 @@ class FakeLever(FakeService):
     last record of the one before), `has_empty_page` (an empty page with a next one is
     the first), `is_looping` (the next page is always the second), `forgets_places`,
     `skipped` (opportunities that the list leaves out, as one that changes while it is
-    read may do) and `bucket` (requests left; None for no limit, else ten come back per
-    second of the service's clock).
+    read may do), `has_hired_date` (whether EEO responses tell it; the vendor's example
+    of the anonymous ones does not) and `bucket` (requests left; None for no limit, else
+    ten come back per second of the service's clock).
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,7 @@ class FakeLever(FakeService):
         self.refused: set[str] = set()
         self.is_overlapping = self.has_empty_page = self.is_looping = False
         self.forgets_places = False
+        self.has_hired_date = True
         self.bucket: float | None = None
         self._filled_at = self.now
         self.without_moves: set[str] = set()
@@ -408,13 +410,31 @@ class FakeLever(FakeService):
         """Answers of the last week, unless a beginning is asked for."""
         begins = "created_at_start" if path.endswith("pii") else "fromDate"
         since = int(query.get(begins, self.ms - 7 * DAY))
-        found = [row for row in self.eeo.values() if int(row["appliedAt"]) >= since]
+        found = [
+            {**row, **self._state(self.opportunities.get(row["opportunityId"], {}))}
+            for row in self.eeo.values()
+            if not str(row["appliedAt"]).isdigit() or int(row["appliedAt"]) >= since
+        ]
         if not path.endswith("pii"):
             found = [
                 {k: v for k, v in row.items() if k not in ("opportunityId", "contact")}
                 for row in found
             ]
         return Reply({"data": {"eeoResponses": found}})
+
+    def _state(self, o: Raw) -> Raw:
+        """What EEO responses tell of an opportunity, as it is today."""
+        archived = o.get("archived") or {}
+        at = archived.get("archivedAt")
+        state = {
+            "applicationArchivedAt": at, "applicationArchivedBy": "u-1" if at else None,
+            "currentStage": o.get("stage"), "hiringManager": "u-3", "origin": "applied",
+            "requisitionCodes": ["ENG-1"], "source": FREE_TEXT,
+            "disabilitySignatureDate": "11/21/2022",
+        }  # fmt: skip
+        if self.has_hired_date:
+            state["hiredDate"] = at if archived.get("reason") == "r-hired" else None
+        return state
 
     def _page(self, rows: list[Raw], query: dict[str, str]) -> Reply:
         start, most = 0, min(int(query.get("limit", 100)), self.most)

@@ -33,6 +33,7 @@ from tests.fakes.service import (
 )
 
 pytestmark = pytest.mark.pipeline
+WITH_PII, ANONYMOUS = "eeo/responses/pii", "eeo/responses"
 PHONE = {"Phone screen scheduled": "phone_screen", "Phone screen done": "phone_screen"}
 
 
@@ -460,7 +461,7 @@ def test_check_says_what_each_resource_lets_be_seen(account):
     assert levels == {
         "opportunities": "ok", "stages": "fault", "archive_reasons": "ok",
         "postings": "warning", "requisitions": "ok", "users": "ok",
-        "feedback_templates": "ok", "eeo_responses": "warning",
+        "feedback_templates": "ok", "eeo_responses": "warning", "eeo_counts": "ok",
         "opportunities/deleted": "ok", "applications": "ok", "feedback": "ok",
         "interviews": "ok", "panels": "ok", "offers": "warning",
     }  # fmt: skip
@@ -850,6 +851,340 @@ def test_self_identification_is_neither_asked_for_nor_kept_where_it_is_off(synce
     assert synced.rows("demographics") == []
     assert _mirrored(synced, "eeo_responses") == 0
     assert synced.access()["eeo_responses"].level == "ok"
+
+
+# -- anonymous self-identification ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def counted(scratch):
+    """A home of a key that may read the anonymous form only; tests only read it."""
+    os.environ["LEVER_KEY"] = KEY
+    with FakeLever() as service:
+        service.refused = {WITH_PII}
+        undisturbed = Account(service, Home(scratch / "lever-counted"))
+        undisturbed.sync()
+        yield undisturbed
+
+
+@pytest.fixture
+def recounted(counted, root):
+    """A copy of that home, with a service of its own that changes as the test says."""
+    shutil.copytree(counted.home.root, root / "home")
+    with FakeLever() as service:
+        service.refused = {WITH_PII}
+        service.pass_time(days=1)
+        yield Account(service, Home(root / "home"))
+
+
+def _cells(account: Account, attribute: str) -> dict[tuple[str, str], tuple[int, ...]]:
+    """Period and value to who entered, who advanced and who is open."""
+    return {
+        (r["period"], r["value"]): (
+            int(r["entered"]),
+            int(r["advanced"]),
+            int(r["open"]),
+        )
+        for r in account.rows("demographic_counts", attribute=attribute)
+    }
+
+
+def test_without_answers_with_pii_the_anonymous_ones_are_counted(counted):
+    """Fifteen applied in June, one of them was hired, two were turned down or left."""
+    assert counted.rows("demographics") == []
+    assert _cells(counted, "sex") == {
+        ("2025-Q4", "female"): (1, 0, 1),
+        ("2026-Q1", "female"): (1, 0, 1),
+        ("2026-Q2", "female"): (14, 1, 11),
+        ("2026-Q2", "declined"): (1, 0, 1),
+        ("2026-Q3", "female"): (1, 0, 1),
+    }
+    assert _cells(counted, "disability") == {
+        ("2025-Q4", "declined"): (1, 0, 1),
+        ("2026-Q1", "No"): (1, 0, 1),
+        ("2026-Q2", "No"): (15, 1, 12),
+        ("2026-Q3", "No"): (1, 0, 1),
+    }
+    assert {value for _, value in _cells(counted, "veteran")} == {"unanswered"}
+    rows = counted.rows("demographic_counts")
+    assert {r["stage"] for r in rows} == {"overall"}
+    asked = [r for r in counted.service.requests if r.path == f"/v1/{ANONYMOUS}"]
+    assert [r.query["fromDate"] for r in asked] == ["1262304000000"]
+
+
+def test_both_forms_spell_answers_alike(counted, quiet):
+    applied = {r["application_id"]: r["applied_at"] for r in quiet.rows("applications")}
+    told: dict[tuple[str, str, str], int] = {}
+    for row in quiet.rows("demographics"):
+        at = dt.datetime.fromisoformat(applied[row["application_id"]])
+        quarter = f"{at.year}-Q{(at.month - 1) // 3 + 1}"
+        cell = (quarter, row["attribute"], row["value"])
+        told[cell] = told.get(cell, 0) + 1
+
+    assert told == {
+        (r["period"], r["attribute"], r["value"]): int(r["entered"])
+        for r in counted.rows("demographic_counts")
+    }
+
+
+def test_spellings_of_one_answer_are_one_count(recounted):
+    recounted.service.eeo["o-01"]["gender"] = " FEMALE "
+    recounted.service.eeo["o-02"]["gender"] = "I prefer not to say"
+    recounted.service.eeo["o-03"]["gender"] = ""
+
+    recounted.sync()
+
+    found = _cells(recounted, "sex")
+    assert found["2026-Q2", "female"] == (12, 1, 9)
+    assert found["2026-Q2", "declined"] == (2, 0, 2)
+    assert found["2026-Q2", "unanswered"] == (1, 0, 1)
+
+
+def test_quarters_begin_at_midnight_utc(recounted):
+    new_year = int(dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp() * 1000)
+    recounted.service.eeo["o-01"]["appliedAt"] = str(new_year)
+    recounted.service.eeo["o-02"]["appliedAt"] = new_year - 1
+
+    recounted.sync()
+
+    found = _cells(recounted, "disability")
+    assert found["2026-Q1", "No"][0] == 2
+    assert found["2025-Q4", "No"][0] == 1
+
+
+def test_counts_are_those_of_today(recounted):
+    recounted.service.archive("o-01", "r-hired")
+    recounted.service.delete("o-old")
+
+    recounted.sync()
+
+    found = _cells(recounted, "sex")
+    assert found["2026-Q2", "female"] == (14, 2, 10)
+    assert ("2025-Q4", "female") not in found
+
+
+def test_counts_that_did_not_change_change_no_file(recounted):
+    report = recounted.sync()
+
+    assert report.files == []
+    assert report.changed["eeo_counts"] == 0
+
+
+def test_counts_land_without_a_problem(counted):
+    report = check(counted.home, counted.settings.sources)
+
+    assert not report.problems
+    assert not report.quarantined
+    assert report.warnings == []
+
+
+def test_the_mirror_holds_counts_and_nobody_s_answers(counted):
+    assert _mirrored(counted, "eeo_responses") == 0
+    assert _mirrored(counted, "eeo_counts") == 1
+    path = counted.home.restricted / "mirror" / "lever.sqlite"
+    with sqlite3.connect(path) as mirror:
+        (body,) = mirror.execute(
+            "select body from records where stream = 'eeo_counts'"
+        ).fetchone()
+    cells = json.loads(body)["cells"]
+    names = {"period", "attribute", "value", "entered", "advanced", "open"}
+    assert all(set(cell) == names for cell in cells)
+    assert {type(cell[n]) for cell in cells for n in ("advanced", "open")} == {int}
+    assert len({(c["period"], c["attribute"], c["value"]) for c in cells}) == len(cells)
+    assert FREE_TEXT not in body
+
+
+def test_a_key_that_may_read_both_counts_nothing(quiet):
+    paths = {request.path for request in quiet.service.requests}
+
+    assert f"/v1/{WITH_PII}" in paths
+    assert f"/v1/{ANONYMOUS}" not in paths
+    assert _mirrored(quiet, "eeo_counts") == 0
+
+
+def test_answers_with_pii_that_are_granted_later_take_the_place_of_counts(
+    recounted, quiet
+):
+    recounted.service.refused = set()
+
+    asked = recounted.asked_by()
+
+    assert ANONYMOUS not in asked
+    assert _mirrored(recounted, "eeo_counts") == 0
+    assert recounted.inbox() == quiet.inbox()
+
+
+def test_a_right_to_pii_that_is_lost_keeps_its_answers_and_counts_nobody_twice(synced):
+    before = synced.inbox()
+    synced.service.refused = {WITH_PII}
+
+    asked = synced.asked_by()
+
+    assert ANONYMOUS not in asked
+    assert synced.inbox() == before
+
+
+def test_a_key_that_is_refused_both_forms_is_told_what_to_grant(account):
+    account.service.refused = {WITH_PII, ANONYMOUS}
+
+    report = account.sync()
+
+    (note,) = [note for note in report.notes if "refused (HTTP 403)" in note]
+    assert note.startswith("eeo_responses: ")
+    assert "Let the key read it" in note
+    cures = {name: one.cure for name, one in account.access().items()}
+    assert "let the key read EEO responses with PII" in cures["eeo_responses"]
+    assert "let the key read EEO responses" in cures["eeo_counts"]
+    assert account.rows("demographics") == account.rows("demographic_counts") == []
+    assert account.rows("applications")
+
+
+def test_counts_stay_when_the_key_is_refused_both_forms_later(recounted):
+    before = recounted.inbox()
+    recounted.service.refused = {WITH_PII, ANONYMOUS}
+
+    recounted.sync()
+
+    assert recounted.inbox() == before
+
+
+def test_counts_are_neither_asked_for_nor_kept_where_they_are_off(recounted):
+    recounted.about = {"demographics": False}
+
+    asked = recounted.asked_by()
+
+    assert not [path for path in asked if path.startswith("eeo")]
+    assert recounted.rows("demographic_counts") == []
+    assert _mirrored(recounted, "eeo_counts") == 0
+
+
+def test_the_report_says_that_totals_stand_in(recounted):
+    (note,) = [n for n in recounted.sync().notes if "eeo" in n]
+
+    assert note.startswith("eeo_responses: refused (HTTP 403); the anonymous ones")
+    assert "sources check lever" in note
+
+
+def test_unknown_hires_are_not_taken_for_none(recounted):
+    """Lever's own example of the anonymous form has no hiredDate."""
+    recounted.service.has_hired_date = False
+
+    report = recounted.sync()
+
+    assert any("have no hiredDate" in note for note in report.notes)
+    assert recounted.rows("demographic_counts") == []
+    access = recounted.access()["eeo_counts"]
+    assert (access.level, bool(access.cure)) == ("warning", True)
+
+
+def test_an_answer_without_a_time_is_left_out_and_noted(recounted):
+    recounted.service.eeo["o-01"]["appliedAt"] = "unknown"
+    recounted.service.eeo["o-02"]["appliedAt"] = "9" * 30
+
+    report = recounted.sync()
+
+    assert any("2 anonymous answers without a time" in note for note in report.notes)
+    assert _cells(recounted, "sex")["2026-Q2", "female"] == (12, 1, 9)
+
+
+def test_answers_that_vanish_stop_the_sync(recounted):
+    answers = dict(recounted.service.eeo)
+    recounted.service.eeo.clear()
+    before = recounted.inbox()
+
+    with pytest.raises(SourceError, match="eeo_counts shrank by 18 of 18"):
+        recounted.sync()
+    kept = recounted.inbox()
+    recounted.service.eeo = answers
+    recounted.sync()
+    again = recounted.inbox()
+    recounted.service.eeo = {}
+    recounted.sync(accept_deletions=True)
+
+    assert kept == again == before
+    assert recounted.rows("demographic_counts") == []
+
+
+@pytest.mark.parametrize(
+    ("refused", "named", "anonymous", "told"),
+    [
+        (set(), "ok", "ok", "not read, eeo_responses tells the same people"),
+        ({WITH_PII}, "warning", "ok", "counted where there are no eeo_responses"),
+        ({ANONYMOUS}, "ok", "ok", "not read, eeo_responses tells the same people"),
+        ({WITH_PII, ANONYMOUS}, "warning", "warning", "refused (HTTP 403)"),
+    ],
+)
+def test_check_says_which_form_the_key_may_read(
+    account, refused, named, anonymous, told
+):
+    account.service.refused = refused
+
+    access = account.access()
+
+    assert access["eeo_responses"].level == named
+    assert access["eeo_counts"].level == anonymous
+    assert told in access["eeo_counts"].found
+    assert ("refused" in access["eeo_counts"].found) == (ANONYMOUS in refused)
+    if WITH_PII in refused:
+        assert "without stages" in access["eeo_responses"].cure
+        assert "mix of requisitions" in access["eeo_responses"].cure
+
+
+def test_counting_that_is_killed_at_every_request_ends_with_the_same_files(
+    account, counted
+):
+    account.service.refused = {WITH_PII}
+    for n in range(1, 200):
+        account.service.faults = {len(account.service.requests) + n: BROKEN}
+        try:
+            account.sync(sleep=_kill)
+        except Killed:
+            assert account.inbox() == {}
+        else:
+            break
+
+    assert n > 20
+    assert account.inbox() == counted.inbox()
+
+
+def test_faults_while_counting_change_nothing(account, counted):
+    kinds = [TOO_MANY, BROKEN, BAD_GATEWAY, NO_JSON, SIGN_ON,
+             Reply({"data": {"eeoResponses": []}}, is_cut=True)]  # fmt: skip
+    account.service.refused = {WITH_PII}
+    planned = iter(kinds)
+
+    def disturb(number: int, request: Any) -> None:
+        fault = next(planned, None) if request.path == f"/v1/{ANONYMOUS}" else None
+        if fault:
+            account.service.faults[number] = fault
+
+    account.service.on_request = disturb
+    report = account.sync()
+
+    assert report.n_repeated == len(kinds)
+    assert account.inbox() == counted.inbox()
+
+
+def test_counts_of_a_killed_sync_are_no_part_of_the_next(recounted, root):
+    """An answer changes, so that one of the counts before is no longer there."""
+    recounted.service.eeo["o-01"]["gender"] = "Male"
+    asked = recounted.service.requests
+
+    def kill(number: int, _: Any) -> None:
+        if any(request.path == f"/v1/{ANONYMOUS}" for request in asked[:-1]):
+            recounted.service.faults[number] = BROKEN
+
+    recounted.service.on_request = kill
+    with pytest.raises(Killed):
+        recounted.sync(sleep=_kill)
+    recounted.service.on_request = lambda number, request: None
+    recounted.service.eeo["o-01"]["gender"] = "Female"
+    afresh = Account(recounted.service, Home(root / "afresh"))
+    recounted.sync()
+    afresh.sync()
+
+    assert ("2026-Q2", "male") not in _cells(recounted, "sex")
+    assert recounted.inbox() == afresh.inbox()
 
 
 def test_a_deleted_opportunity_leaves_nothing_behind(synced):

@@ -6,6 +6,18 @@
 create macro slug(label) as
     nullif(trim(regexp_replace(lower(label), '[^\p{L}\p{N}]+', '_', 'g'), '_'), '');
 
+-- An answer to the EEO survey: what was not answered, or declined, is an answer too.
+create macro self_identified(attribute, answer) as case
+    when trim(coalesce(answer, '')) = '' then 'unanswered'
+    when regexp_matches(
+        lower(answer),
+        'declin|prefer not|choose not|rather not|(not|n.t) (wish|want) to|not disclose'
+    ) then 'declined'
+    -- The spelling of other sources, so that both are one group.
+    when attribute = 'sex' then lower(trim(answer))
+    else trim(answer)
+end;
+
 -- Reasons of type `hired` are hires. The others are the company's, unless their text
 -- says that the candidate left: withdrew, declined, took another offer, was no longer
 -- interested or did not reply.
@@ -533,14 +545,27 @@ with answers as (
 select
     application_id,
     attribute,
-    case
-        when trim(answer) = '' then 'unanswered'
-        when regexp_matches(
-            lower(answer),
-            'declin|prefer not|choose not|rather not|(not|n.t) (wish|want) to|not disclose'
-        ) then 'declined'
-        -- The spelling of other sources, so that both are one group.
-        when attribute = 'sex' then lower(trim(answer))
-        else trim(answer)
-    end as value
+    self_identified(attribute, answer) as value
 from answers
+
+-- entity: demographic_counts
+with counts as (
+    select unnest(from_json(
+        cells,
+        '[{"period": "varchar", "attribute": "varchar", "value": "varchar",'
+        || ' "entered": "bigint", "advanced": "bigint", "open": "bigint"}]'
+    )) as cell
+    from eeo_counts
+)
+
+select
+    'overall' as stage,
+    cell.attribute as attribute,
+    -- Several spellings may be one group.
+    self_identified(cell.attribute, cell.value) as value,
+    cell.period as period,
+    sum(cell.entered) as entered,
+    sum(cell.advanced) as advanced,
+    sum(cell.open) as open
+from counts
+group by all
