@@ -31,6 +31,7 @@ GUARDED: dict[str, tuple[str, ...]] = {
         "reports.rpt_time_to_hire",
         "reports.rpt_offer_acceptance",
         "reports.rpt_bottlenecks",
+        "reports.rpt_stage_weeks",
         "reports.rpt_adverse_impact",
         "reports.rpt_rater_reliability",
         "reports.rpt_interviewer_calibration",

@@ -125,8 +125,12 @@ _MARTS = {
     "marts.fct_selection_counts": """
         select
             count(*) as n_rows,
-            sum(case when is_disclosed then 0 else n_entered end) * 1.0
-                / nullif(sum(n_entered), 0) as undisclosed_rate,
+            sum(n_entered) filter (
+                where not is_disclosed and attribute <> 'intersection'
+            ) * 1.0
+                / nullif(
+                    sum(n_entered) filter (where attribute <> 'intersection'), 0
+                ) as undisclosed_rate,
             count(*) filter (where n_selected > n_decided or n_decided > n_entered)
                 as n_impossible
         from marts.fct_selection_counts
@@ -212,6 +216,10 @@ _REPORT_EXTRA = {
         ", count(*) filter (where avg_wip < 0 or arrival_rate < 0"
         " or interviewer_hours_demand < 0 or interviewer_hours_capacity < 0)"
         " as n_out_of_bounds"
+    ),
+    "reports.rpt_stage_weeks": (
+        ", count(*) filter (where avg_wip < 0 or avg_wip > n + 1e-9"
+        " or wip_end > n or little_w_days < 0) as n_out_of_bounds"
     ),
     "reports.rpt_adverse_impact": (
         ", count(*) filter (where estimate < 0 or selection_rate < 0"

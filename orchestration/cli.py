@@ -358,9 +358,14 @@ def quarantine_retry(home: HomeOption = None) -> None:
             n_files = forget(before)
             after = ingest(settings.home, settings.sources, progress=lambda _: None)
         n_after = sum(after.quarantined.values())
-        out.print(
+        told = (
             f"{n_files} files judged again: {n_after:,} of {n_before:,} rows are still"
-            " refused. References and ratings are judged by the next run: calibrant run"
+            " refused."
+            if n_files
+            else "No file that is delivered now has a row refused at landing."
+        )
+        out.print(
+            f"{told} References and ratings are judged by the next run: calibrant run"
         )
 
 
@@ -958,3 +963,35 @@ def export(
         )
         for path in written:
             out.print(_plain(path))
+
+
+@app.command()
+def ll144(
+    home: HomeOption = None,
+    window: Annotated[
+        str | None,
+        typer.Option(help="Closed year, or `all`; default the newest year."),
+    ] = None,
+    role_family: Annotated[
+        str | None, typer.Option(help="One role family; default all together.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="csv or xlsx.")] = Format.csv,
+    folder: Annotated[
+        Path | None, typer.Option("--to", help="Default <home>/restricted/ll144.")
+    ] = None,
+) -> None:
+    """Write what a bias audit under New York's Local Law 144 asks for; restricted."""
+    from orchestration.publishing.ll144 import write_ll144
+
+    with _plain_errors():
+        place = Home.resolve(home)
+        written = write_ll144(
+            _current(place),
+            folder=folder or place.restricted / "ll144",
+            form=form.value,
+            window=window,
+            role_family=role_family,
+        )
+        for path in written:
+            out.print(_plain(path))
+        out.print("Groups of any size are in it: keep it restricted.")

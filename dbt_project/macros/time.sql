@@ -29,7 +29,8 @@
 {%- endmacro %}
 
 {# The windows of the report as literal rows: quarters of the fiscal calendar back from
-   as_of, the years that end with the last closed quarter, and all of them. #}
+   as_of, the years that end with the last closed quarter, all of them, and the closed
+   months of the same history. #}
 {% macro window_rows() %}
     {%- set date = modules.datetime.date -%}
     {%- set as_of = date.fromisoformat(var('as_of') | string) -%}
@@ -38,6 +39,8 @@
     {%- set back = (as_of.month - first_month) % 3 -%}
     {%- set this_month = as_of.year * 12 + as_of.month - 1 - back -%}
     {%- set history = var('policy').history_quarters | int -%}
+    {%- set month_names = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep',
+        'Oct', 'Nov', 'Dec'] -%}
     {%- set rows = [] -%}
     {%- set closed = [] -%}
     {%- for place in range(history + 1) -%}
@@ -72,6 +75,18 @@
             'start': quarters[0].start, 'finish': quarters[-1].finish,
             'is_closed': true, 'number': 0}) -%}
     {%- endif -%}
+    {%- for place in range(3 * history + 3) -%}
+        {%- set month = this_month - 3 * history + place -%}
+        {%- set start = date(month // 12, month % 12 + 1, 1) -%}
+        {%- set finish = date((month + 1) // 12, (month + 1) % 12 + 1, 1) -%}
+        {%- if as_of >= finish + close -%}
+            {%- do rows.append({
+                'id': start.isoformat()[:7], 'kind': 'month',
+                'label': month_names[start.month - 1] ~ ' ' ~ start.year,
+                'start': start, 'finish': finish, 'is_closed': true,
+                'number': place}) -%}
+        {%- endif -%}
+    {%- endfor -%}
     {%- for row in rows %}
         select
             '{{ row.id }}' as window_id,

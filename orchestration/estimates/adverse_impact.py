@@ -21,6 +21,8 @@ from orchestration.warehouse import Warehouse
 
 SLICE = ["window_id", "role_family", "stage", "attribute"]
 GROUP = [*SLICE, "group_value"]
+# Sex and race or ethnicity together, `female × asian`.
+INTERSECTION = "intersection"
 # LL144 (6 RCNY 5-301) lets categories under 2 % of the data out of the ratios.
 _LL144_SHARE = 0.02
 
@@ -210,8 +212,13 @@ def _judged(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     )
     tested = ~few & ~frame["is_reference"]
     p = frame["midp"].where(tested)
+    # Groups of two attributes repeat those of one: they are a family of their own.
     family = group_codes(
-        frame.assign(pooled=frame["role_family"] == "all"), ("window_id", "pooled")
+        frame.assign(
+            pooled=frame["role_family"] == "all",
+            crossed=frame["attribute"] == INTERSECTION,
+        ),
+        ("window_id", "pooled", "crossed"),
     )[0]
     q = benjamini_hochberg(p.to_numpy(float), family)
     found = evidence(

@@ -11,8 +11,9 @@ from scipy.stats import chi2, norm
 
 from orchestration.estimates.frames import Z95
 from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
-from orchestration.estimates.slices import NOTHING_KEPT, Slices, stream
+from orchestration.estimates.slices import NOTHING_KEPT, Slices, side_by_side, stream
 from orchestration.settings import Policy
+from orchestration.statistics.codes import distinct, levels
 from orchestration.statistics.multiplicity import benjamini_hochberg
 from orchestration.statistics.severity import (
     Misfit,
@@ -104,13 +105,14 @@ def interviewer_calibration(
     """
     asked = windows(warehouse, "quarter", "year")
     history = RatingHistory(warehouse, asked)
-    tables = [SCHEMA.empty_table()]
-    for window in asked:
+
+    def table(window: Window) -> pa.Table:
         rated = history.ratings(window)
         parts = [window.part, policy.model_dump_json(), *rated.parts()]
         compute = partial(_window_table, rated, window, policy, rng)
-        tables.append(slices.table(parts, compute))
-    return pa.concat_tables(tables)
+        return slices.table(parts, compute)
+
+    return pa.concat_tables([SCHEMA.empty_table(), *side_by_side(table, asked)])
 
 
 def _window_table(
@@ -212,9 +214,9 @@ def _slice(
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """The rows of one role family of one window, without q and flag."""
-    present, interviewer = np.unique(cards.interviewer[chosen], return_inverse=True)
-    _, cell = np.unique(cards.cell[chosen], return_inverse=True)
-    _, candidate = np.unique(cards.candidate[chosen], return_inverse=True)
+    present, interviewer = levels(cards.interviewer[chosen])
+    _, cell = levels(cards.cell[chosen])
+    _, candidate = levels(cards.candidate[chosen])
     model = severity(cards.score[chosen], candidate, cell, interviewer)
     others = _other_raters(candidate, cell, interviewer)
     n_draws = int(np.clip(_DRAWN_CARDS // cell.size, *_DRAWS))
@@ -276,16 +278,16 @@ def _other_raters(
     candidate: Integers, cell: Integers, interviewer: Integers
 ) -> Integers:
     """How many other interviewers rated the same candidate in the same cell."""
-    _, visit = np.unique(candidate * (cell.max() + 1) + cell, return_inverse=True)
-    distinct = np.unique(visit * (interviewer.max() + 1) + interviewer)
-    return np.bincount(distinct // (interviewer.max() + 1))[visit] - 1
+    _, visit = levels(candidate * (cell.max() + 1) + cell)
+    different = distinct(visit * (interviewer.max() + 1) + interviewer)
+    return np.bincount(different // (interviewer.max() + 1))[visit] - 1
 
 
 def _distinct(group: Integers, item: Integers, n_groups: int) -> Integers:
     """Number of different items in each group."""
     if not group.size:
         return np.zeros(n_groups, dtype=np.int64)
-    pairs = np.unique(group * (item.max() + 1) + item)
+    pairs = distinct(group * (item.max() + 1) + item)
     return np.bincount(pairs // (item.max() + 1), minlength=n_groups)
 
 
@@ -343,10 +345,8 @@ def _rest_mean(
     value: Floats, candidate: Integers, cell: Integers, interviewer: Integers
 ) -> Floats:
     """Mean of the candidate's cards in the cell by other interviewers; NaN if none."""
-    _, visit = np.unique(candidate * (cell.max() + 1) + cell, return_inverse=True)
-    _, own = np.unique(
-        visit * (interviewer.max() + 1) + interviewer, return_inverse=True
-    )
+    _, visit = levels(candidate * (cell.max() + 1) + cell)
+    _, own = levels(visit * (interviewer.max() + 1) + interviewer)
     total = np.bincount(visit, value)[visit] - np.bincount(own, value)[own]
     count = np.bincount(visit)[visit] - np.bincount(own)[own]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -414,20 +414,25 @@ def _flags(frame: pd.DataFrame, group: Integers, policy: Policy) -> NDArray[np.o
         & (frame["q"] < rate)
     )
 
-    def discovered(p: Floats) -> NDArray[np.bool_]:
-        return benjamini_hochberg(np.where(enough, p, np.nan), group) < rate
-
     cards = judged["n_cards"].to_numpy()
     with np.errstate(invalid="ignore", divide="ignore"):
-        compressed = (judged["sd_ratio"] <= _COMPRESSED) & discovered(
-            chi2.cdf((cards - 1) * judged["sd_ratio"].to_numpy() ** 2, cards - 1)
+        p = np.stack(
+            [
+                norm.sf((judged["halo_index"] / judged["_halo_se"]).to_numpy()),
+                chi2.cdf((cards - 1) * judged["sd_ratio"].to_numpy() ** 2, cards - 1),
+                judged["_misfit_p"].to_numpy(float),
+            ]
         )
-        noisy = (judged["outfit"] >= _NOISY) & discovered(
-            judged["_misfit_p"].to_numpy(float)
-        )
-        halo = (judged["halo_index"] >= _HALO) & discovered(
-            norm.sf((judged["halo_index"] / judged["_halo_se"]).to_numpy())
-        )
+    # One family: three at the rate each would flag somebody in 10 % of healthy
+    # companies.
+    q = benjamini_hochberg(p.ravel(), np.tile(group, 3)).reshape(p.shape)
+    halo, compressed, noisy = (q < rate) & np.stack(
+        [
+            judged["halo_index"] >= _HALO,
+            judged["sd_ratio"] <= _COMPRESSED,
+            judged["outfit"] >= _NOISY,
+        ]
+    )
     return np.select(
         [
             severe & (frame["severity_shrunk"] > 0),

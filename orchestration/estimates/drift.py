@@ -1,5 +1,6 @@
 """Interviewer drift: who becomes stricter or more lenient than before (T3)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -97,16 +98,19 @@ def _drift(
     cards = cards_of(rated)
     starts = np.array([np.datetime64(quarter.start) for quarter in quarters])
     quarter = np.searchsorted(starts, cards.submitted_at, side="right") - 1
-    slopes = drift_slopes(
-        cards.score,
-        quarter,
-        interviewer=cards.interviewer,
-        candidate=cards.candidate,
-        cell=cards.cell,
-        n_interviewers=len(rated.interviewers),
-    )
-    series, changed = _quarters(cards, quarter, rated, quarters, rng)
-    trend = _trend(slopes, rated, whole, changed, policy)
+    # Both models spend their time in products of matrices, which let others run.
+    with ThreadPoolExecutor(1) as beside:
+        slopes = beside.submit(
+            drift_slopes,
+            cards.score,
+            quarter,
+            interviewer=cards.interviewer,
+            candidate=cards.candidate,
+            cell=cards.cell,
+            n_interviewers=len(rated.interviewers),
+        )
+        series, changed = _quarters(cards, quarter, rated, quarters, rng)
+    trend = _trend(slopes.result(), rated, whole, changed, policy)
     return arrow_table(
         pd.concat([trend, series], ignore_index=True).sort_values(
             ["basis", "interviewer_id", "window_id"]

@@ -17,6 +17,13 @@ from orchestration.warehouse import Warehouse
 
 OUTCOMES = ("advanced", "rejected", "withdrew", "closed_no_decision")
 KEYS = ("window_id", "role_family", "source", "stage")
+_BY_SOURCE = {
+    "kinds": "'quarter', 'year', 'all'",
+    "source": "case when grouping(source) = 1 then 'all' else source end",
+    "pools": "cube (role_family, source)",
+}
+# A month of one channel has too few applications to say anything.
+_BY_MONTH = {"kinds": "'month'", "source": "'all'", "pools": "cube (role_family)"}
 # Whole hours: nothing a reader sees is finer, and a million visits share few of them.
 _PLACED = """
     with placed as (
@@ -34,30 +41,35 @@ _PLACED = """
         inner join marts.dim_windows as windows
             on outcomes.{moment} >= windows.window_start
             and outcomes.{moment} < windows.window_end
+            and windows.window_kind in ({kinds})
     )
     select
         window_id,
         case when grouping(role_family) = 1 then 'all' else role_family end
             as role_family,
-        case when grouping(source) = 1 then 'all' else source end as source,
+        {source} as source,
         stage,
         {columns},
         cast(count(*) as bigint) as n
     from placed
     {where}
-    group by window_id, stage, {columns}, cube (role_family, source)
+    group by window_id, stage, {columns}, {pools}
 """
-_COHORT = _PLACED.format(
-    moment="first_entered_at", columns="outcome, is_skipped, outcome_days", where=""
-)
-_IN_STAGE = _PLACED.format(
-    moment="first_entered_at",
-    columns="is_in_stage_censored, in_stage_days",
-    where="where in_stage_days is not null",
-)
-_ACTIVITY = _PLACED.format(
-    moment="outcome_at", columns="outcome", where="where outcome <> 'open'"
-)
+_COHORT = {
+    "moment": "first_entered_at",
+    "columns": "outcome, is_skipped, outcome_days",
+    "where": "",
+}
+_IN_STAGE = {
+    "moment": "first_entered_at",
+    "columns": "is_in_stage_censored, in_stage_days",
+    "where": "where in_stage_days is not null",
+}
+_ACTIVITY = {
+    "moment": "outcome_at",
+    "columns": "outcome",
+    "where": "where outcome <> 'open'",
+}
 
 SCHEMA = pa.schema(
     [
@@ -89,17 +101,30 @@ def funnel(
     Rows with basis `cohort` hold applications that first entered a stage in the window
     and the probability that they were at a later one within the horizon; open ones are
     censored at `as_of`. Rows with basis `activity` hold exits of the window. `all`
-    pools role families or sources. Insufficient rows keep their counts. `rng` is not
-    drawn from.
+    pools role families or sources. Months have cohort rows over all sources only.
+    Insufficient rows keep their counts. `rng` is not drawn from.
     """
-    cohort = _cohort(warehouse, policy)
+    cohort = _cohort(warehouse, policy, _BY_SOURCE)
+    months = _cohort(warehouse, policy, _BY_MONTH)
     activity = _activity(warehouse, policy)
-    return arrow_table(pd.concat([cohort, activity], ignore_index=True), SCHEMA)
+    rows = [frame for frame in (cohort, months, activity) if not frame.empty]
+    if not rows:
+        return SCHEMA.empty_table()
+    return arrow_table(pd.concat(rows, ignore_index=True), SCHEMA)
 
 
-def _cohort(warehouse: Warehouse, policy: Policy) -> pd.DataFrame:
+def _placed(
+    warehouse: Warehouse, cases: dict[str, str], slices: dict[str, str]
+) -> pd.DataFrame:
+    """Cases counted by window and slice."""
+    return warehouse.read_arrow(_PLACED.format(**cases, **slices)).to_pandas()
+
+
+def _cohort(
+    warehouse: Warehouse, policy: Policy, slices: dict[str, str]
+) -> pd.DataFrame:
     """One row per slice and stage, of applications that entered in the window."""
-    cases = warehouse.read_arrow(_COHORT).to_pandas()
+    cases = _placed(warehouse, _COHORT, slices)
     code, frame = group_codes(cases, KEYS)
     weight = cases["n"].to_numpy()
     cause = cases["outcome"].map(
@@ -136,7 +161,7 @@ def _cohort(warehouse: Warehouse, policy: Policy) -> pd.DataFrame:
     )
     frame = _with_incidence(frame, incidence)
     frame = _with_conversion(frame)
-    frame = _with_time_in_stage(frame, warehouse)
+    frame = _with_time_in_stage(frame, warehouse, slices)
     few = frame["n"] < policy.show_minimum_entered
     # Nobody observed to the horizon: the curve does not get there.
     early = (
@@ -174,30 +199,32 @@ def _with_conversion(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _with_time_in_stage(frame: pd.DataFrame, warehouse: Warehouse) -> pd.DataFrame:
+def _with_time_in_stage(
+    frame: pd.DataFrame, warehouse: Warehouse, slices: dict[str, str]
+) -> pd.DataFrame:
     """Median and 85th percentile of days in the stage, open stays censored."""
-    stays = warehouse.read_arrow(_IN_STAGE).to_pandas()
-    code, slices = group_codes(stays, KEYS)
+    stays = _placed(warehouse, _IN_STAGE, slices)
+    code, stayed = group_codes(stays, KEYS)
     times: Quantiles = survival_quantiles(
         stays["in_stage_days"],
         ~stays["is_in_stage_censored"].to_numpy(bool),
         group=code,
-        n_groups=len(slices),
+        n_groups=len(stayed),
         probability=[0.5, 0.85],
         count=stays["n"],
     )
-    slices = slices.assign(
+    stayed = stayed.assign(
         km_median_days=times.estimate[:, 0],
         km_median_days_ci_low=times.low[:, 0],
         km_median_days_ci_high=times.high[:, 0],
         p85_days=times.estimate[:, 1],
     )
-    return frame.merge(slices, on=list(KEYS), how="left", validate="one_to_one")
+    return frame.merge(stayed, on=list(KEYS), how="left", validate="one_to_one")
 
 
 def _activity(warehouse: Warehouse, policy: Policy) -> pd.DataFrame:
     """One row per slice and stage, of exits in the window."""
-    exits = warehouse.read_arrow(_ACTIVITY).to_pandas()
+    exits = _placed(warehouse, _ACTIVITY, _BY_SOURCE)
     code, frame = group_codes(exits, KEYS)
     weight, size = exits["n"].to_numpy(), len(frame)
     counts = {

@@ -1,6 +1,7 @@
 """Ratings as arrays: codes assigned by SQL once, rows in a fixed order, by window."""
 
 import datetime as dt
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -193,6 +194,7 @@ class RatingHistory:
 
     def __init__(self, warehouse: Warehouse, windows: Sequence[Window]) -> None:
         self._warehouse = warehouse
+        self._reading = threading.Lock()
         bounds: list[Any] = [
             min((window.start for window in windows), default=dt.date.max),
             max((window.end for window in windows), default=dt.date.max),
@@ -215,20 +217,26 @@ class RatingHistory:
         Ratings given after the debrief are counted and left out; where no debrief is
         recorded independence is unknown, and the ratings are kept and counted.
         """
-        inside = (self._at >= np.datetime64(window.start)) & (
-            self._at < np.datetime64(window.end)
+        inside = np.flatnonzero(
+            (self._at >= np.datetime64(window.start))
+            & (self._at < np.datetime64(window.end))
         )
-        judged = inside & self._is_judged
+        is_judged = self._is_judged[inside]
+        judged = inside[is_judged]
         codes, labels = {}, {}
-        for name, code in self._codes.items():
+        for name, every in self._codes.items():
             # Codes of the window number the labels present in it, judged or not.
-            present = np.bincount(code[inside & (code >= 0)]) > 0
+            code = every[inside]
+            present = np.bincount(code[code >= 0]) > 0
             labels[name] = np.flatnonzero(present)
-            codes[name] = (np.cumsum(present) - 1)[code[judged]]
-        return Ratings(
-            criteria=self._warehouse.read_arrow(
+            codes[name] = (np.cumsum(present) - 1)[code[is_judged]]
+        # A connection serves one thread at a time.
+        with self._reading:
+            criteria = self._warehouse.read_arrow(
                 _CRITERIA, [window.start, window.end]
-            ).to_pandas(),
+            ).to_pandas()
+        return Ratings(
+            criteria=criteria,
             interviewers=self._interviewers[labels["interviewer"]].tolist(),
             value=self._value[judged],
             submitted_at=self._at[judged],

@@ -1,6 +1,6 @@
 """Rater reliability: would two interviewers give the same candidate the same score."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,13 +14,17 @@ from orchestration.estimates.ratings import RatingHistory, Ratings, Window, wind
 from orchestration.estimates.slices import NOTHING_KEPT, Slices, stream
 from orchestration.settings import Policy
 from orchestration.statistics.agreement import (
+    Coincidences,
     agreement,
     bootstrap,
+    chance_corrected,
     coincidences,
     complete_block,
     gwet_ac2,
+    interval,
     one_way,
 )
+from orchestration.statistics.codes import distinct, levels
 from orchestration.statistics.crossed import (
     components,
     d_study,
@@ -40,6 +44,7 @@ Floats = NDArray[np.float64]
 CELL = [
     "role_family", "round", "competency", "rubric_id", "rubric_version", "scale_id",
 ]  # fmt: skip
+_KINDS = ("quarter", "year")
 # Scales with more steps than this are read as numbers: their levels mean nothing.
 _MOST_LEVELS = 20
 _SMALLEST_BLOCK = 5
@@ -47,50 +52,78 @@ _MOST_BLOCKS = 200
 # A coefficient beyond this has a denominator that only rounding keeps from zero.
 _POLE = 1e9
 
-# What became of applications in the stage they were rated in.
+# What became of applications in the stage they were rated in, by window of the kinds
+# asked for. Ratings of one day are one before windows, which overlap, are told apart.
 JUDGED = """
-    with rated as (
+    with spans as (
+        select window_id, window_start, window_end
+        from marts.dim_windows
+        where window_kind in (select unnest(?))
+    ),
+    days as (
         select
             application_id,
             role_family,
             coalesce(round, 'unspecified') as round,
             max(submitted_at) as rated_at
         from marts.fct_ratings
-        where submitted_at >= cast(? as timestamp)
-            and submitted_at < cast(? as timestamp)
-        group by application_id, role_family, round
+        where submitted_at >= (select min(window_start) from spans)
+            and submitted_at < (select max(window_end) from spans)
+        group by
+            application_id,
+            role_family,
+            coalesce(round, 'unspecified'),
+            cast(submitted_at as date)
+    ),
+    rated as (
+        select
+            spans.window_id,
+            days.application_id,
+            days.role_family,
+            days.round,
+            max(days.rated_at) as rated_at
+        from days
+        inner join spans
+            on days.rated_at >= spans.window_start
+            and days.rated_at < spans.window_end
+        group by all
     ),
     judged as (
         select
+            rated.window_id,
             rated.role_family,
             rated.round,
-            outcomes.outcome,
-            row_number() over (
-                partition by rated.application_id, rated.round
-                order by outcomes.stage_order desc
-            ) as place
+            max_by(
+                outcomes.outcome, (outcomes.stage_order, outcomes.stage)
+            ) as outcome
         from rated
         inner join marts.fct_stage_outcomes as outcomes
             on rated.application_id = outcomes.application_id
             and outcomes.first_entered_at <= rated.rated_at
             and not outcomes.is_skipped
+        group by
+            rated.window_id, rated.application_id, rated.role_family, rated.round
     )
 """
-# Share of the decided applications that advanced from it.
+# Share of the decided applications that advanced from it. Equal data give equal rows:
+# counted in integers, in a fixed order.
 ADVANCED_SHARES = f"""
     {JUDGED}
     select
+        window_id,
         case when grouping(role_family) = 1 then 'all' else role_family end
             as role_family,
         round,
-        avg(case when outcome = 'advanced' then 1.0 else 0.0 end) as pass_rate
+        cast(count(*) filter (where outcome = 'advanced') as double) / count(*)
+            as pass_rate
     from judged
-    where place = 1 and outcome in ('advanced', 'rejected')
-    group by round, cube (role_family)
+    where outcome in ('advanced', 'rejected')
+    group by window_id, round, cube (role_family)
+    order by window_id, role_family, round
 """
 
 _INTERVALS = (
-    "icc_single", "icc1_anova", "alpha_ordinal", "alpha_interval",
+    "icc_single", "icc1_anova", "alpha_ordinal", "alpha_interval", "ac2_quadratic",
     "mean_pair_difference",
 )  # fmt: skip
 _COUNTS = (
@@ -100,9 +133,9 @@ _COUNTS = (
 _NUMBERS = (
     "estimate", "ci_low", "ci_high", "k_harmonic", "q_overlap",
     "largest_component_share", "var_candidate", "var_interviewer", "var_question",
-    "var_cand_x_int", "var_resid", "g_qk", "ac2_quadratic", "pct_exact",
-    "pct_within1", "score_mean", "score_sd", "modal_level", "modal_share", "sem",
-    "g_plus_one", "g_plus_two", "borderline_share",
+    "var_cand_x_int", "var_resid", "g_qk", "pct_exact", "pct_within1", "score_mean",
+    "score_sd", "modal_level", "modal_share", "sem", "g_plus_one", "g_plus_two",
+    "borderline_share",
     *(f"{name}{end}" for name in _INTERVALS for end in ("", "_ci_low", "_ci_high")),
 )  # fmt: skip
 SCHEMA = pa.schema(
@@ -161,13 +194,13 @@ def rater_reliability(
     of the panel's score; below the policy's minimum of candidates with two raters a
     row keeps its counts. `rng` draws candidates for the intervals of agreement.
     """
-    asked = windows(warehouse, "quarter", "year")
+    asked = windows(warehouse, *_KINDS)
     history = RatingHistory(warehouse, asked)
+    shares = warehouse.read_arrow(ADVANCED_SHARES, [list(_KINDS)]).to_pandas()
     tables = [SCHEMA.empty_table()]
     for window in asked:
         rated = history.ratings(window)
-        bounds = [window.start, window.end]
-        rates = warehouse.read_arrow(ADVANCED_SHARES, bounds).to_pandas()
+        rates = shares[shares["window_id"] == window.id].drop(columns="window_id")
         parts = [window.part, policy.model_dump_json(), rates, *rated.parts()]
         compute = partial(_window_table, window, rated, rates, policy, rng)
         tables.append(slices.table(parts, compute))
@@ -315,7 +348,8 @@ def _spread(cells: _Cells) -> pd.DataFrame:
     """Counts, one-way reliability, and how scores spread over the scale."""
     size = len(cells.labels)
     single = one_way(cells.value, cells.candidate, cells.cell, n_groups=size)
-    raters = np.unique(np.column_stack([cells.cell, cells.interviewer]), axis=0)
+    n_raters = int(cells.interviewer.max(initial=0)) + 1
+    raters = distinct(cells.cell * n_raters + cells.interviewer) // n_raters
     # A cell whose ratings all came after the debrief has counts only.
     count = np.bincount(cells.cell, minlength=size).astype(float)
     count[count == 0] = np.nan
@@ -331,7 +365,7 @@ def _spread(cells: _Cells) -> pd.DataFrame:
         n=single.n,
         n_multi=single.n_multi,
         n_ratings=single.n_ratings,
-        n_raters=np.bincount(raters[:, 0], minlength=size),
+        n_raters=np.bincount(raters, minlength=size),
         icc1_anova=single.estimate,
         icc1_anova_ci_low=single.low,
         icc1_anova_ci_high=single.high,
@@ -363,8 +397,12 @@ def _agreement(
         pairs, chosen=shown, replicates=policy.bootstrap_replicates, rng=rng
     )
     steps = np.maximum(n_levels - 1, 1)
+    ac2 = gwet_ac2(pairs, n_levels)
+    ac2_low, ac2_high = _ac2_limits(pairs, n_levels, ac2)
     columns: dict[str, Floats] = {
-        "ac2_quadratic": gwet_ac2(pairs, n_levels),
+        "ac2_quadratic": ac2,
+        "ac2_quadratic_ci_low": ac2_low,
+        "ac2_quadratic_ci_high": ac2_high,
         "pct_exact": found.exact,
         "pct_within1": found.within_one,
     }
@@ -373,6 +411,20 @@ def _agreement(
         columns[f"alpha_interval{end}"] = part.alpha_interval
         columns[f"mean_pair_difference{end}"] = part.mean_difference / steps
     return frame.assign(**columns)
+
+
+def _ac2_limits(
+    pairs: Coincidences, n_levels: Integers, estimate: Floats
+) -> tuple[Floats, Floats]:
+    """Limits of AC2 with the error of the candidates with two ratings or more.
+
+    Gwet's error counts how many they are as chance: where three candidates in
+    four are rated once, his limits hold the truth in 99.7 % of panels, these in 97.
+    """
+    several = pairs.counts.sum(axis=1) > 1
+    paired = replace(pairs, group=pairs.group[several], counts=pairs.counts[several])
+    error = chance_corrected(paired, n_levels, weights="quadratic").gwet
+    return interval(replace(error, estimate=estimate))
 
 
 def _model(
@@ -435,7 +487,7 @@ def _borderline(cells: _Cells, rows: slice, pass_rate: float) -> dict[str, Any]:
     """Panel means of the cell and the cut at which its pass rate would be met."""
     if not np.isfinite(pass_rate):
         return {}
-    _, code = np.unique(cells.candidate[rows], return_inverse=True)
+    _, code = levels(cells.candidate[rows])
     means = np.bincount(code, cells.value[rows]) / np.bincount(code)
     return {"_gaps": np.abs(means - np.quantile(means, 1 - pass_rate))}
 

@@ -48,20 +48,26 @@ _MORE_RATERS = 2
 _OUTCOMES = f"""
     {JUDGED}
     select
+        window_id,
         case when grouping(role_family) = 1 then 'all' else role_family end
             as role_family,
         round,
         cast(count(*) filter (where outcome <> 'open') as bigint) as n_left,
         cast(count(*) filter (where outcome = 'withdrew') as bigint) as n_withdrew,
-        avg(case when outcome = 'advanced' then 1.0 else 0.0 end)
-            filter (where outcome in ('advanced', 'rejected')) as pass_rate
+        cast(count(*) filter (where outcome = 'advanced') as double) / nullif(
+            count(*) filter (where outcome in ('advanced', 'rejected')), 0
+        ) as pass_rate
     from judged
-    where place = 1
-    group by round, cube (role_family)
+    group by window_id, round, cube (role_family)
 """
+# Sums of decimals do not depend on the order of rows.
 _HOURS = """
     with spent as (
-        select application_id, role_family, round, sum(minutes) / 60.0 as hours
+        select
+            application_id,
+            role_family,
+            round,
+            sum(cast(minutes as decimal(18, 6))) as minutes
         from marts.fct_scorecards
         where submitted_at >= cast(? as timestamp)
             and submitted_at < cast(? as timestamp)
@@ -72,7 +78,7 @@ _HOURS = """
         case when grouping(role_family) = 1 then 'all' else role_family end
             as role_family,
         round,
-        avg(hours) as hours_per_candidate
+        cast(sum(minutes) as double) / (60.0 * count(minutes)) as hours_per_candidate
     from spent
     group by round, cube (role_family)
 """
@@ -113,26 +119,26 @@ def round_signal(
     """
     tables = [SCHEMA.empty_table()]
     history = RatingHistory(warehouse, asked := windows(warehouse, "year"))
+    outcomes = warehouse.read_arrow(_OUTCOMES, [["year"]]).to_pandas()
     for window in asked:
         rated = history.ratings(window)
-        bounds = [window.start, window.end]
-        about = _facts(warehouse, bounds)
+        ended = outcomes[outcomes["window_id"] == window.id].drop(columns="window_id")
+        about = _facts(ended, warehouse, window)
         parts = [window.part, policy.model_dump_json(), about, *rated.parts()]
         compute = partial(_window_table, rated, window, about, policy)
         tables.append(slices.table(parts, compute))
     return pa.concat_tables(tables)
 
 
-def _facts(warehouse: Warehouse, bounds: list[Any]) -> pd.DataFrame:
+def _facts(
+    outcomes: pd.DataFrame, warehouse: Warehouse, window: Window
+) -> pd.DataFrame:
     """Outcomes and hours of each round."""
-    outcomes, hours = (
-        # Plain objects: pandas cannot merge empty columns of Arrow text.
-        warehouse.read_arrow(sql, bounds)
-        .to_pandas()
-        .astype(dict.fromkeys(_KEYS, object))
-        for sql in (_OUTCOMES, _HOURS)
-    )
-    return outcomes.merge(hours, on=_KEYS, how="outer").sort_values(_KEYS)
+    hours = warehouse.read_arrow(_HOURS, [window.start, window.end]).to_pandas()
+    # Plain objects: pandas cannot merge empty columns of Arrow text.
+    plain = dict.fromkeys(_KEYS, object)
+    both = outcomes.astype(plain).merge(hours.astype(plain), on=_KEYS, how="outer")
+    return both.sort_values(_KEYS)
 
 
 def _window_table(

@@ -8,6 +8,7 @@ from orchestration.estimates.frames import arrow_table, group_codes
 from orchestration.estimates.reliability import ADVANCED_SHARES
 from orchestration.settings import Policy
 from orchestration.statistics.gaps import (
+    DIF_ACTION_MIN,
     GAP_MIN,
     expected_ratio,
     mantel_dif,
@@ -30,17 +31,12 @@ _COUNTS = """
         is_disclosed, score, matched_mean,
         cast(sum(n) as bigint) as n
     from marts.fct_score_counts
+    where attribute <> 'intersection'
     group by
         window_id, round, competency, rubric_id, rubric_version, scale_id, attribute,
         group_value, is_disclosed, score, matched_mean, cube (role_family)
     order by all
 """
-_WINDOWS = """
-    select window_id, window_start, window_end from marts.dim_windows
-    where window_kind in ('year', 'all') and is_closed
-    order by window_id
-"""
-
 SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in SLICE),
@@ -66,7 +62,8 @@ def score_gaps(
     Beside it stand the difference between people of equal round mean (differential
     functioning of the competency) and the impact ratio that the gap alone leads to at
     the round's pass rate. People who gave no answer are counted and left out. Numbers
-    need 30 people on both sides. `rng` is not drawn from.
+    need 30 people on both sides, the class of the difference 200. `rng` is not drawn
+    from.
     """
     counts = warehouse.read_arrow(_COUNTS).to_pandas()
     if counts.empty:
@@ -82,7 +79,8 @@ def score_gaps(
     frame["n_unknown"] = frame["slice"].map(unknown).fillna(0)
     frame = _gap(frame, known)
     frame = _matched(frame, known)
-    frame = frame.merge(_pass_rates(warehouse), how="left",
+    rates = warehouse.read_arrow(ADVANCED_SHARES, [["year", "all"]]).to_pandas()
+    frame = frame.merge(rates, how="left",
                         on=["window_id", "role_family", "round"])  # fmt: skip
     frame["expected_impact_ratio"] = expected_ratio(
         frame["estimate"],
@@ -156,17 +154,6 @@ def _matched(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _pass_rates(warehouse: Warehouse) -> pd.DataFrame:
-    """Share of each round's decided candidates who advanced, by window."""
-    rates = [
-        warehouse.read_arrow(ADVANCED_SHARES, [row["window_start"], row["window_end"]])
-        .to_pandas()
-        .assign(window_id=row["window_id"])
-        for row in warehouse.read_arrow(_WINDOWS).to_pylist()
-    ]
-    return pd.concat(rates, ignore_index=True)
-
-
 def _finished(frame: pd.DataFrame) -> pd.DataFrame:
     """Status, q over each window and reading, and no number where a side is small."""
     few = (frame["n"] < GAP_MIN) | (frame["n_reference"] < GAP_MIN)
@@ -176,6 +163,8 @@ def _finished(frame: pd.DataFrame) -> pd.DataFrame:
         "expected_impact_ratio", "dif_smd", "dif_delta", "dif_p",
     ]  # fmt: skip
     frame.loc[few, measures] = np.nan
+    # Among fewer, four of five healthy companies have a row of the largest class.
+    classed = ~few & (frame[["n", "n_reference"]].min(axis=1) >= DIF_ACTION_MIN)
     family = frame["role_family"] != "all"
     tested = frame.assign(_family=family)
     code, _ = group_codes(tested, ["window_id", "attribute", "_family"])
@@ -183,7 +172,7 @@ def _finished(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(
         q=benjamini_hochberg(frame["p"].to_numpy(), code),
         dif_q=benjamini_hochberg(frame["dif_p"].to_numpy(), code),
-        dif_class=frame["dif_class"].where(~few & (frame["dif_class"] != ""), None),
+        dif_class=frame["dif_class"].where(classed & (frame["dif_class"] != ""), None),
         ci_method=np.where(few, "none", "noncentral t"),
         status=np.select([few, crosses], ["insufficient", "inconclusive"], "ok"),
     ).sort_values([*SLICE, "group_value"])

@@ -46,7 +46,7 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in tables or sorted(known):
-        frame = _without_formulas(pd.read_parquet(known[name]))
+        frame = without_formulas(pd.read_parquet(known[name]))
         path = folder / f"{audience}_{name}.{form}"
         if form == "csv":
             frame.to_csv(path, index=False, lineterminator="\r\n")
@@ -56,8 +56,8 @@ def export(
     return written
 
 
-def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with a quote before text that a spreadsheet would evaluate."""
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with a quote before text that a spreadsheet would evaluate."""
     safe = frame.copy()
     for name in safe.columns:
         column = safe[name]

@@ -95,6 +95,11 @@ TABLES = {
              "interviewer_hours_status", "bottleneck_rank", "is_bottleneck"),
         ),
         PublishedTable(
+            "stage_weeks",
+            ("role_family", "stage", "stage_order", "stage_group", "waits_on"),
+            ("avg_wip", "arrived", "throughput", "wip_end", "little_w_days"),
+        ),
+        PublishedTable(
             "adverse_impact",
             ("role_family", "stage", "stage_order", "attribute", "group_value"),
             ("selected", *_with_interval("selection_rate"), "reference_group",
@@ -113,11 +118,12 @@ TABLES = {
              "largest_component_share", "var_candidate", "var_interviewer",
              "var_question", "var_cand_x_int", "var_resid",
              *_with_interval("icc_single"), "g_qk",
-             *_with_interval("icc1_anova", "alpha_ordinal", "alpha_interval"),
-             "ac2_quadratic", "pct_exact", "pct_within1",
-             *_with_interval("mean_pair_difference"), "score_mean", "score_sd",
-             "modal_level", "modal_share", "modal_is_extreme", "n_levels", "sem",
-             "reliability_needed_k", "g_plus_one", "g_plus_two", "borderline_share"),
+             *_with_interval("icc1_anova", "alpha_ordinal", "alpha_interval",
+                             "ac2_quadratic"),
+             "pct_exact", "pct_within1", *_with_interval("mean_pair_difference"),
+             "score_mean", "score_sd", "modal_level", "modal_share", "modal_is_extreme",
+             "n_levels", "sem", "reliability_needed_k", "g_plus_one", "g_plus_two",
+             "borderline_share"),
         ),
         PublishedTable(
             "interviewer_calibration",
@@ -179,7 +185,8 @@ TABLES = {
 
 ZONES: Mapping[str, tuple[str, ...]] = {
     "leaders": (
-        "funnel", "time_to_hire", "offer_acceptance", "bottlenecks", "data_quality",
+        "funnel", "time_to_hire", "offer_acceptance", "bottlenecks", "stage_weeks",
+        "data_quality",
     ),
     "committee": (
         "rubric_recommendations", "rater_reliability", "interviewer_calibration",
@@ -187,6 +194,9 @@ ZONES: Mapping[str, tuple[str, ...]] = {
         "adverse_impact", "data_quality",
     ),
 }  # fmt: skip
+# Groups of two attributes give those of one back by subtraction, however small: they
+# stay in the warehouse, for `calibrant ll144`.
+_PUBLISHED_ROWS = {"adverse_impact": "is_closed and attribute <> 'intersection'"}
 # Counts of rows and files, about no group of people.
 NOT_ABOUT_PEOPLE = frozenset({"data_quality"})
 
@@ -286,9 +296,9 @@ def _read(
     columns = [name for name in spec.columns if name not in joined]
     quoted = ", ".join(f'"{name}"' for name in columns)
     order = ", ".join(f'"{name}"' for name in spec.labels if name not in joined)
-    closed = " where is_closed" if spec.name == "adverse_impact" else ""
+    where = _PUBLISHED_ROWS.get(spec.name, "true")
     table = warehouse.read_arrow(
-        f"select {quoted} from {spec.report}{closed} order by {order}"
+        f"select {quoted} from {spec.report} where {where} order by {order}"
     )
     if joined:
         named = [

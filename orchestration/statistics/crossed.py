@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 from scipy.sparse.csgraph import connected_components
 
+from orchestration.statistics import codes as of_codes
 from orchestration.statistics.crossed_likelihood import (
     KNEE,
     Likelihood,
@@ -697,8 +698,8 @@ def nesting(first: ArrayLike, second: ArrayLike) -> str:
 
 def _levels(code: ArrayLike) -> tuple[Integers, int]:
     """Codes from 0 without gaps, and how many there are."""
-    values, levels = np.unique(np.asarray(code), return_inverse=True)
-    return levels.astype(np.int64, copy=False), int(values.size)
+    values, levels = of_codes.levels(code)
+    return levels, int(values.size)
 
 
 def _same_length(
@@ -716,14 +717,14 @@ def _pairs(
     """Interviewers per candidate, and the distinct pairs."""
     (left, _), (right, n_right) = _levels(candidate), _levels(interviewer)
     _same_length(left, right)
-    key = np.unique(left * max(n_right, 1) + right)
+    key = of_codes.distinct(left * max(n_right, 1) + right)
     first, second = key // max(n_right, 1), key % max(n_right, 1)
     return np.bincount(first).astype(np.float64), (first, second)
 
 
 def _joint(left: Levels, right: Levels) -> int:
     """Number of distinct combinations of two codes."""
-    return int(np.unique(left[0] * right[1] + right[0]).size)
+    return int(of_codes.distinct(left[0] * right[1] + right[0]).size)
 
 
 def _identified(

@@ -8,14 +8,18 @@ second order in shared candidates; only the rest is estimated, with fixed signs.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from orchestration.statistics.codes import levels
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Places = NDArray[Any]
 
 # Interviewers' and questions' ratios end here: a ten-thousandth of the residual.
 _FLOOR, _CEILING = 1e-4, 1e6
@@ -69,7 +73,8 @@ class _Panel:
     """Cards: the ratings of one candidate by one interviewer, as their mean.
 
     `extra` are the columns beside the interviewers: questions, then the mean; what
-    ratings tell of questions inside a card is in the `within` sums.
+    ratings tell of questions inside a card is in the `within` sums. `links` are the
+    interviewers who share a candidate.
     """
 
     names: tuple[str, ...]
@@ -83,6 +88,7 @@ class _Panel:
     extra: Floats
     first: Integers
     second: Integers
+    links: "_Links"
     by_interviewer: sp.csr_array
     within_questions: Floats
     within_scores: Floats
@@ -197,7 +203,7 @@ def _panel(
 ) -> _Panel:
     """Cards by candidate, pairs of cards of one candidate, sums within cards."""
     n_interviewers = int(interviewer.max()) + 1
-    key, card = np.unique(candidate * n_interviewers + interviewer, return_inverse=True)
+    key, card = levels(candidate * n_interviewers + interviewer)
     size = np.bincount(card).astype(np.float64)
     mean = np.bincount(card, score) / size
     owner, rater = key // n_interviewers, key % n_interviewers
@@ -224,6 +230,7 @@ def _panel(
         extra=extra,
         first=first,
         second=second,
+        links=_Links.of(rater[first], rater[second], n_interviewers),
         by_interviewer=sp.csr_array(
             (np.ones(key.size), (rater, np.arange(key.size))),
             shape=(n_interviewers, key.size),
@@ -274,24 +281,84 @@ def _weights(panel: _Panel, known: dict[str, float]) -> _Weights:
 
 
 @dataclass(frozen=True)
+class _Links:
+    """Cells of a matrix over interviewers that pairs of cards fill, in row order.
+
+    `starts` are those of rows; `upper` and `lower` are the two cells of each pair.
+    """
+
+    row: Places
+    column: Places
+    starts: Places
+    upper: Integers
+    lower: Integers
+
+    @classmethod
+    def of(cls, first: Integers, second: Integers, n: int) -> "_Links":
+        """Return the cells of pairs of n interviewers."""
+        both = np.concatenate([first * n + second, second * n + first])
+        cell, place = levels(both)
+        # Places of the width that sparse matrices have: they would copy others.
+        size = np.int32 if cell.size < 2**31 else np.int64
+        row, column = (cell // max(n, 1)).astype(size), (cell % max(n, 1)).astype(size)
+        starts = np.searchsorted(row, np.arange(n + 1)).astype(size)
+        return cls(row, column, starts, place[: first.size], place[first.size :])
+
+    def matrix(self, pair: Floats) -> sp.csr_array:
+        """Return the symmetric sums of values by pair; every cell is stored."""
+        n, size = self.starts.size - 1, self.row.size
+        value = np.bincount(self.upper, pair, size)
+        value = value + np.bincount(self.lower, pair, size)
+        return sp.csr_array((value, self.column, self.starts), shape=(n, n))
+
+
+@dataclass(frozen=True)
 class _Symmetric:
     """A matrix over interviewers: its diagonal, and what cards of one candidate add."""
 
     diagonal: Floats
-    shared: sp.csr_array
+    shared: sp.csr_array | None
 
     def times(self, x: Floats) -> Floats:
         """Return the product with columns."""
-        return np.asarray((self.diagonal * x.T).T + self.shared @ x)
+        return np.asarray((self.diagonal * x.T).T + self.across(x))
+
+    def across(self, x: Floats) -> Floats:
+        """Return the product with columns, without the diagonal."""
+        return np.zeros_like(x) if self.shared is None else self.shared @ x
 
 
 def _over_interviewers(panel: _Panel, own: Floats, pair: Floats) -> _Symmetric:
     """From a value of each card and of each pair of cards."""
-    n = panel.n_interviewers
-    a, b = panel.interviewer[panel.first], panel.interviewer[panel.second]
-    half = sp.coo_array((pair, (a, b)), shape=(n, n)).tocsr()
-    diagonal = np.bincount(panel.interviewer, own, n).astype(np.float64)
-    return _Symmetric(diagonal, sp.csr_array(half + half.T))
+    diagonal = np.bincount(panel.interviewer, own, panel.n_interviewers)
+    return _Symmetric(diagonal.astype(np.float64), panel.links.matrix(pair))
+
+
+@dataclass(frozen=True)
+class _Series:
+    """The system's inverse as D⁻¹ + D⁻¹OD⁻¹ + D⁻¹OD⁻¹OD⁻¹ + …, D − O the system.
+
+    `inverse` is D⁻¹, `once` the cells of the second term, `squared` the diagonal of the
+    third. The signs' answers less both terms are `left`; `third` is theirs alone.
+    """
+
+    inverse: Floats
+    once: Floats
+    squared: Floats
+    left: Floats
+    third: Floats
+
+    @classmethod
+    def of(cls, system: _Symmetric, links: _Links, z: Floats, y: Floats) -> "_Series":
+        """Return the terms for signs and the system's answers to them."""
+        d, n = 1 / system.diagonal, system.diagonal.size
+        shared = np.zeros(0) if system.shared is None else system.shared.data
+        once = -shared * d[links.row] * d[links.column]
+        squared = np.bincount(links.row, shared**2 * d[links.column], n) * d**2
+        powers = [(d * z.T).T]
+        for _ in range(2):
+            powers.append(-(d * system.across(powers[-1]).T).T)
+        return cls(d, once, squared, y - powers[0] - powers[1], powers[2])
 
 
 @dataclass(frozen=True)
@@ -326,22 +393,23 @@ class _Point:
             "interviewer": self._interviewer_trace,
             "question": self._question_trace,
         }
-        pairs = [found[name]() for name in self.panel.names]
+        series = _Series.of(self.system, self.panel.links, self.signs, self.answers)
+        pairs = [found[name](series) for name in self.panel.names]
         return np.array([v for v, _ in pairs]), np.array([e for _, e in pairs])
 
-    def _interviewer_trace(self) -> tuple[float, float]:
+    def _interviewer_trace(self, series: _Series) -> tuple[float, float]:
         ratio, n = self.known["interviewer"], self.panel.n_interviewers
-        one = _Symmetric(np.ones(n), sp.csr_array((n, n)))
+        one = _Symmetric(np.ones(n), None)
         none = np.zeros_like(self.border)
-        value, error = self._trace(one, none, none.T @ none)
+        value, error = self._trace(series, one, none, none.T @ none)
         return (n - value / ratio) / ratio, error / ratio**2
 
-    def _question_trace(self) -> tuple[float, float]:
+    def _question_trace(self, _: _Series) -> tuple[float, float]:
         ratio, n = self.known["question"], self.panel.within_scores.size
         inverse = cho_solve(self.rest, np.eye(self.border.shape[1]))
         return (n - float(np.trace(inverse[:n, :n])) / ratio) / ratio, 0.0
 
-    def _candidate_trace(self) -> tuple[float, float]:
+    def _candidate_trace(self, series: _Series) -> tuple[float, float]:
         panel, w, shrink = self.panel, self.weights.card, self.weights.shrink
         c, a, b = panel.candidate, panel.first, panel.second
         over = _over_interviewers(
@@ -350,10 +418,10 @@ class _Point:
         shared = _by_candidate(panel, (w * panel.extra.T).T)
         shared = (shrink * shared.T).T
         mixed = panel.by_interviewer @ ((w * shrink[c]) * shared[c].T).T
-        value, error = self._trace(over, mixed, shared.T @ shared)
+        value, error = self._trace(series, over, mixed, shared.T @ shared)
         return float(_by_candidate(panel, w) @ shrink) - value, error
 
-    def _card_trace(self) -> tuple[float, float]:
+    def _card_trace(self, series: _Series) -> tuple[float, float]:
         panel, w = self.panel, self.weights.card
         given = self.weights.given[panel.candidate]
         a, b = panel.first, panel.second
@@ -362,29 +430,24 @@ class _Point:
         pair = w[a] * w[b] * given[a] * (given[a] * squares[a] - w[a] - w[b])
         mixed = panel.by_interviewer @ self.weights.solve(self.solved_extra)
         corner = self.solved_extra.T @ self.solved_extra
-        value, error = self._trace(_over_interviewers(panel, own, pair), mixed, corner)
+        over = _over_interviewers(panel, own, pair)
+        value, error = self._trace(series, over, mixed, corner)
         return float(np.sum(w - given * w**2)) - value, error
 
     def _trace(
-        self, over: _Symmetric, mixed: Floats, corner: Floats
+        self, series: _Series, over: _Symmetric, mixed: Floats, corner: Floats
     ) -> tuple[float, float]:
         """Trace of the bordered inverse times a matrix with the same borders.
 
-        Of the series D⁻¹ + D⁻¹OD⁻¹ + D⁻¹OD⁻¹OD⁻¹ + … the first two terms and the
-        diagonal of the third are taken exactly; signs tell the remainder.
+        Of the series the first two terms and the diagonal of the third are taken
+        exactly; signs tell the remainder.
         """
-        d = 1 / self.system.diagonal
-        shared = -self.system.shared
-        once = sp.csr_array(shared.multiply(d[:, None]).multiply(d[None, :]))
-        squared = np.asarray(shared.multiply(shared) @ d).ravel() * d**2
-        exact = float(over.diagonal @ (d + squared))
-        exact += float(over.shared.multiply(once).sum())
-        z, y = self.signs, self.answers
-        first = (d * z.T).T
-        second = (d * (shared @ first).T).T
-        third = (d * (shared @ second).T).T
-        told = np.sum(over.times(z) * (y - first - second), axis=0)
-        told -= np.sum((over.diagonal * z.T).T * third, axis=0)
+        z = self.signs
+        exact = float(over.diagonal @ (series.inverse + series.squared))
+        if over.shared is not None:
+            exact += float(over.shared.data @ series.once)
+        told = np.sum(over.times(z) * series.left, axis=0)
+        told -= np.sum((over.diagonal * z.T).T * series.third, axis=0)
         error = float(np.std(told, ddof=1) / np.sqrt(told.size))
         x = self.spread
         bordered = x.T @ over.times(x) - x.T @ mixed - mixed.T @ x + corner

@@ -11,9 +11,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import qr, solve_triangular
-from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
+from scipy.linalg.lapack import dpotrf, dpotrs
 from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtri, stdtr
+
+from orchestration.statistics.positive_inverse import positive_inverse
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -343,11 +345,13 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Solver:
-    """Factored normal equations: blocks, what they lean on the border, its inverse."""
+    """Normal equations: inverses of blocks, their leaning on the border, its inverse.
+
+    The store holds the inverses in place of the blocks.
+    """
 
     layout: _Layout
     store: Floats
-    factors: list[Floats]
     leans: list[Floats]
     corner: Floats
 
@@ -355,23 +359,20 @@ class _Solver:
         """Return the solution for one right-hand side."""
         width, found = self.layout.width, np.empty_like(right)
         rest = right[width:].copy()
-        for block, factor in enumerate(self.factors):
+        for block, lean in enumerate(self.leans):
             part = self.layout.part(block)
-            found[part] = _divided(factor, right[part])
-            rest -= self.leans[block].T @ right[part]
+            found[part] = self.layout.square(self.store, block) @ right[part]
+            rest -= lean.T @ right[part]
         found[width:] = self.corner @ rest
         for block, lean in enumerate(self.leans):
             found[self.layout.part(block)] -= lean @ found[width:]
         return found
 
     def inverted(self) -> Floats:
-        """Return the store with the inverse in place of the factors, once and last."""
-        for block, (factor, lean) in enumerate(
-            zip(self.factors, self.leans, strict=True)
-        ):
-            square = self.layout.square(self.store, block)
-            square[...] = dpotri(factor.T, lower=0, overwrite_c=1)[0].T
+        """Return the store with the inverse of the whole, once and last."""
+        for block, lean in enumerate(self.leans):
             leaning = lean @ self.corner
+            square = self.layout.square(self.store, block)
             square += leaning @ lean.T
             self.layout.cross(self.store, block)[...] = -leaning
         self.layout.corner(self.store)[...] = self.corner
@@ -1382,14 +1383,14 @@ def _solver(model: _Model, ratio: float) -> _Solver:
     for size, part in zip(model.sizes, model.shared, strict=True):
         store[part.at] -= ratio / (1 + size * ratio) * part.values
     corner = layout.corner(store)
-    factors, leans = [], []
+    leans = []
     for block in range(layout.widths.size):
-        factors.append(_factor(layout.square(store, block)))
-        cross = layout.cross(store, block)
-        leans.append(_divided(factors[-1], cross))
+        square, cross = layout.square(store, block), layout.cross(store, block)
+        square[...] = positive_inverse(square)
+        leans.append(square @ cross)
         corner -= cross.T @ leans[-1]
     inverse = np.asarray(np.linalg.inv(corner), dtype=np.float64)
-    return _Solver(layout, store, factors, leans, inverse)
+    return _Solver(layout, store, leans, inverse)
 
 
 def _factor(lower: Floats) -> Floats:

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.optimize import brentq
 from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtr
+
+from orchestration.statistics.codes import levels
+from orchestration.statistics.positive_inverse import positive_inverse
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -317,8 +319,8 @@ def _design(
         ),
         shape=(n, p + n_cells),
     )
-    key, visit = np.unique(candidate * n_cells + cell, return_inverse=True)
-    known, visit_candidate = np.unique(key // n_cells, return_inverse=True)
+    key, visit = levels(candidate * n_cells + cell)
+    known, visit_candidate = levels(key // n_cells)
     visits = sp.csr_matrix((np.ones(n), (visit, rows)), shape=(key.size, n)) @ columns
     candidates = (
         sp.csr_matrix(
@@ -375,11 +377,9 @@ def _fitted(design: _Design, components: Floats) -> tuple[Floats, Floats]:
     _, shrink, t, g = _precisions(design, components)
     weighted = sp.diags(t) @ design.visits
     by_candidate = _summed(design, weighted)
-    normal = (
-        design.gram / var_resid
-        - (design.visits.T @ sp.diags(shrink) @ design.visits).toarray()
-        - (by_candidate.T @ sp.diags(g) @ by_candidate).toarray()
-    )
+    normal = design.gram / var_resid
+    normal -= (design.visits.T @ sp.diags(shrink) @ design.visits).toarray()
+    normal -= (by_candidate.T @ sp.diags(g) @ by_candidate).toarray()
     sums = np.bincount(design.visit, design.score)
     over = np.bincount(design.visit_candidate, t * sums)
     right = (
@@ -390,11 +390,12 @@ def _fitted(design: _Design, components: Floats) -> tuple[Floats, Floats]:
     # The scale of the constraint is free; the diagonal's keeps it well conditioned.
     scale = float(np.mean(np.diagonal(normal))) or 1.0
     empty = np.diagonal(normal) <= 0
-    penalised = normal + scale * design.weights @ design.weights.T
-    penalised[empty, empty] = 1.0
-    inverse = _inverse(penalised)
-    covariance = inverse - design.null @ design.null.T / scale
-    return inverse @ right, covariance
+    normal += scale * design.weights @ design.weights.T
+    normal[empty, empty] = 1.0
+    inverse = _inverse(normal)
+    effects = inverse @ right
+    inverse -= design.null @ (design.null / scale).T
+    return effects, inverse
 
 
 def _settled(design: _Design) -> tuple[Floats, Floats, Floats]:
@@ -425,13 +426,9 @@ def _settled(design: _Design) -> tuple[Floats, Floats, Floats]:
 
 
 def _inverse(matrix: Floats) -> Floats:
-    """Inverse of a positive definite matrix, by half the work of a general one."""
-    factor, failed = dpotrf(matrix, lower=1)
-    if failed:
-        return np.asarray(np.linalg.inv(matrix))
-    half, _ = dpotri(factor, lower=1, overwrite_c=1)
-    lower = np.tril(half)
-    return np.asarray(lower + np.tril(half, -1).T)
+    """Inverse of a positive definite matrix, of another one where rounding made it."""
+    found = positive_inverse(matrix)
+    return found if np.isfinite(found[0, 0]) else np.asarray(np.linalg.inv(matrix))
 
 
 def _summed(design: _Design, by_visit: sp.csr_matrix) -> sp.csr_matrix:
@@ -459,9 +456,9 @@ def _components(design: _Design, effects: Floats, covariance: Floats) -> Floats:
     sizes = np.bincount(design.visit_candidate, size)
     squares = np.array(
         [
-            residual @ residual + np.sum(covariance * design.gram),
-            by_visit @ by_visit + np.sum(covariance * design.gram_visits),
-            by_candidate @ by_candidate + np.sum(covariance * design.gram_candidates),
+            residual @ residual + np.vdot(covariance, design.gram),
+            by_visit @ by_visit + np.vdot(covariance, design.gram_visits),
+            by_candidate @ by_candidate + np.vdot(covariance, design.gram_candidates),
         ]
     )
     counts = np.array([size.sum(), size @ size, sizes @ sizes])

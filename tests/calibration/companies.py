@@ -8,7 +8,7 @@ import datetime as dt
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -323,7 +323,8 @@ def _compared(n: Floats, s: Floats, policy: Policy) -> SimpleNamespace:
 def _evidence(entered: Floats, selected: Floats, policy: Policy) -> dict[str, Floats]:
     """The report's evidence words, by attribute; groups last.
 
-    One family of tests holds the pooled rows of a year, another those by role family.
+    One family of tests holds the pooled rows of a year, another those by role family;
+    groups of both attributes have two of their own.
     """
     counts = (entered, selected)
     tables = {
@@ -335,7 +336,9 @@ def _evidence(entered: Floats, selected: Floats, policy: Policy) -> dict[str, Fl
     }
     q = benjamini_hochberg(
         np.concatenate([table.p for table in tables.values()]),
-        np.concatenate([table.family for table in tables.values()]),
+        np.concatenate(
+            [2 * table.family + (name == "both") for name, table in tables.items()]
+        ),
     )
     words, start = {}, 0
     for name, table in tables.items():
@@ -346,19 +349,19 @@ def _evidence(entered: Floats, selected: Floats, policy: Policy) -> dict[str, Fl
     return words
 
 
-def _any(words: dict[str, Floats], word: str) -> Flags:
+def _any(words: dict[str, Floats], word: str, attributes: Sequence[str]) -> Flags:
     """Companies where the word stands anywhere, in any year."""
     hits = [
         np.char.startswith(part, word).reshape(len(part), -1).any(axis=1)
-        for part in words.values()
+        for part in (words[name] for name in attributes)
     ]
     return np.any(hits, axis=0)
 
 
 @study("alarms", "Parity", unit="applications", sizes=(20_000,), **ALARM)
 def parity_alarms(rng: Generator, n: int, replicates: int) -> Rows:
-    """Three years, three role families and all, five stages; two sexes, five races and
-    both; nobody is treated unlike anybody."""
+    """Three years, three role families and all, five stages; two sexes, five races, and
+    both together, on which no rule acts; nobody is treated unlike anybody."""
     words = _evidence(*_selections(rng, replicates, {}), Policy())
     year = {name: part[:, :1] for name, part in words.items()}
     pooled = {name: part[:, :, -1:] for name, part in year.items()}
@@ -367,11 +370,19 @@ def parity_alarms(rng: Generator, n: int, replicates: int) -> Rows:
         ("one year, any row", year, 2),
         ("three years, any row", words, 2 * YEARS),
     ):
+        # A rule reads one year; over three there are six families, each at 5 %.
         note = f"families of tests: {families}"
+        is_judged = families < 2 * YEARS
         for word in ("review", "watch_significance"):
-            yield happened(f"`{word}`, {where}", _any(part, word), note=note)
+            found = _any(part, word, ("sex", "race"))
+            yield happened(f"`{word}`, {where}", found, note=note,
+                           is_judged=is_judged)  # fmt: skip
+        yield happened(f"`review` of both together, {where}",
+                       _any(part, "review", ("both",)), note=note,
+                       is_judged=False)  # fmt: skip
     yield happened(
-        "`watch_ratio`, one year, all families pooled", _any(pooled, "watch_ratio"),
+        "`watch_ratio`, one year, all families pooled",
+        _any(pooled, "watch_ratio", ("sex", "race")),
         note="four fifths alone, without a test", is_judged=False,
     )  # fmt: skip
 
@@ -418,8 +429,8 @@ def dif_alarms(rng: Generator, n: int, replicates: int) -> Rows:
         for place, (name, is_judged, note) in enumerate(
             (
                 ("class C, before control", False, "not acted upon"),
-                ("class C with q < .05", True, "families of tests: 4"),
-                ("the same, 200 people a side", True, "what may be acted upon"),
+                ("class C with q < .05", False, "below 200 people no class is shown"),
+                ("the same, 200 people a side", True, "what is shown"),
             )
         ):
             yield happened(f"{name}, gap {gap:g}", hits[:, place], note=note,

@@ -120,9 +120,10 @@ MARTS = {
     """,
     "marts.fct_selection_counts": """
         create table marts.fct_selection_counts as
-        select 'overall' as stage, i % 4 <> 0 as is_disclosed, 50 as n_entered,
+        select 'overall' as stage, if(i < 8, 'sex', 'intersection') as attribute,
+            i % 4 <> 0 and i < 8 as is_disclosed, 50 as n_entered,
             40 as n_decided, 10 as n_selected
-        from range(8) t(i)
+        from range(16) t(i)
     """,
     "marts.fct_performance_reviews": """
         create table marts.fct_performance_reviews as
@@ -152,6 +153,7 @@ REPORT_COLUMNS = {
         ", 4.0 as avg_wip, 2.0 as arrival_rate, 9.0 as interviewer_hours_demand,"
         " 12.0 as interviewer_hours_capacity"
     ),
+    "reports.rpt_stage_weeks": (", 4.0 as avg_wip, 3 as wip_end, 7.0 as little_w_days"),
     "reports.rpt_adverse_impact": ", 0.3 as selection_rate, 0.2::double as p",
     "reports.rpt_rater_reliability": ", 0.5 as alpha_ordinal, 0.4 as pct_exact",
     "reports.rpt_interviewer_calibration": (
@@ -311,6 +313,11 @@ DEFECTS = [
     (
         "reports.rpt_bottlenecks",
         "update reports.rpt_bottlenecks set interviewer_hours_capacity = -1",
+        "n_out_of_bounds",
+    ),
+    (
+        "reports.rpt_stage_weeks",
+        "update reports.rpt_stage_weeks set wip_end = n + 1",
         "n_out_of_bounds",
     ),
     (

@@ -146,3 +146,40 @@ def test_small_counts_about_the_whole_company_are_hidden_too(tiny):
 
     assert row["n_applications"] == 200
     assert row["smallest_group_size"] == SMALLEST
+
+
+def test_groups_of_two_attributes_are_computed_and_not_published(tiny):
+    rows = _rows(tiny.generation, "committee", "adverse_impact")
+    spec = TABLES["adverse_impact"]
+    place = spec.labels.index("attribute")
+
+    computed = {key[place] for key in _reported(tiny.generation, "adverse_impact")}
+
+    assert "intersection" in computed
+    assert {row["attribute"] for row in rows} == computed - {"intersection"}
+
+
+def test_the_bias_audit_counts_as_the_published_table_does(tiny, calibrant, tmp_path):
+    told = calibrant("ll144", "--to", tmp_path, "--format", "csv", home=tiny.home)
+
+    assert told.code == 0
+    audited = duckdb.read_csv(str(tmp_path / "ll144_sex.csv")).to_arrow_table()
+    of_sex = {
+        (row["step"], row["sex"]): (
+            row["n_applicants"],
+            row["n_selected_or_above_median"],
+        )
+        for row in audited.to_pylist()
+        if row["rate_kind"] == "selection"
+    }
+    with DuckDBWarehouse(tiny.generation.warehouse) as warehouse:
+        reported = warehouse.read_arrow(
+            "select stage, group_value, n, selected from reports.rpt_adverse_impact"
+            " where window_id = (select max_by(window_id, window_end)"
+            " from marts.dim_windows where window_kind = 'year' and is_closed)"
+            " and attribute = 'sex' and role_family = 'all'"
+        ).to_pylist()
+    assert of_sex == {
+        (row["stage"], row["group_value"]): (row["n"], row["selected"])
+        for row in reported
+    }

@@ -1,13 +1,15 @@
 """Each table of estimates on hand-made marts."""
 
 import datetime as dt
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import statsmodels.api as sm
 
@@ -24,9 +26,15 @@ from orchestration.estimates.reliability import (
 )
 from orchestration.estimates.round_signal import round_signal
 from orchestration.estimates.score_gaps import score_gaps
+from orchestration.estimates.slices import Part, Slices
 from orchestration.estimates.validity import predictive_validity
 from orchestration.explanations import reader_texts
 from orchestration.settings import Policy
+from orchestration.statistics.agreement import (
+    chance_corrected,
+    coincidences,
+    interval,
+)
 from orchestration.warehouse import DuckDBWarehouse
 
 WINDOWS = pd.DataFrame(
@@ -362,6 +370,19 @@ def test_a_competency_that_treats_a_group_differently_shows_when_matched(
     assert table.loc["coding", "dif_class"] in {"BB", "CC"}
 
 
+def test_the_class_of_a_difference_needs_200_people_a_side(tmp_path: Path) -> None:
+    counts = score_counts(np.random.default_rng(5), gap=0.0, dif=-0.9)
+    women = counts[counts["group_value"] == "female"]
+    first = women.drop_duplicates("competency").index
+    counts.loc[first, "n"] -= 1
+
+    table = gaps_of(tmp_path, counts)
+
+    assert set(table["n"]) == {199}
+    assert table.loc["coding", "dif_q"] < 0.01
+    assert table["dif_class"].isna().all()
+
+
 def test_small_groups_keep_their_counts_and_no_gap(tmp_path: Path) -> None:
     counts = score_counts(np.random.default_rng(6), gap=-0.6, dif=0.0)
     few = counts[(counts["group_value"] != "female") | (counts["score"] == 5)]
@@ -476,6 +497,43 @@ def test_reliability_of_a_panel_equals_shrout_and_fleiss(tmp_path: Path) -> None
     assert (row["n"], row["n_multi"], row["n_raters"]) == (6, 6, 4)
 
 
+def test_limits_of_ac2_are_gwets_where_everybody_has_two_ratings(
+    tmp_path: Path,
+) -> None:
+    table = estimated(rater_reliability, tmp_path, SMALL, fct_ratings=shrout_fleiss())
+
+    unit, _ = np.indices(SHROUT_FLEISS.shape)
+    pairs = coincidences(
+        SHROUT_FLEISS.ravel() - 1, unit.ravel(), 0 * unit.ravel(),
+        n_levels=10, n_groups=1,
+    )  # fmt: skip
+    expected = chance_corrected(pairs, 10, weights="quadratic").gwet
+    low, high = interval(expected)
+    row = one(table, window_id="2026Q3", role_family="all", competency="coding")
+    assert row["ac2_quadratic"] == pytest.approx(expected.estimate[0])
+    assert row["ac2_quadratic_ci_low"] == pytest.approx(low[0])
+    assert row["ac2_quadratic_ci_high"] == pytest.approx(high[0])
+
+
+def test_candidates_rated_once_do_not_widen_the_limits_of_ac2(tmp_path: Path) -> None:
+    once = pd.concat([shrout_fleiss().iloc[::4]] * 5, ignore_index=True)
+    once["candidate_id"] = [f"once{place}" for place in range(30)]
+    once["scorecard_id"] = once["application_id"] = once["candidate_id"]
+    both = pd.concat([shrout_fleiss(), once], ignore_index=True)
+
+    def width(folder: str, ratings: pd.DataFrame) -> float:
+        (tmp_path / folder).mkdir()
+        table = estimated(
+            rater_reliability, tmp_path / folder, SMALL, fct_ratings=ratings
+        )
+        row = one(table, window_id="2026Q3", role_family="all", competency="coding")
+        return float(row["ac2_quadratic_ci_high"] - row["ac2_quadratic_ci_low"])
+
+    alone, beside = width("alone", shrout_fleiss()), width("beside", both)
+
+    assert beside == pytest.approx(alone, rel=0.15)
+
+
 def test_too_few_candidates_keep_counts_and_lose_numbers(tmp_path: Path) -> None:
     table = estimated(
         rater_reliability, tmp_path, Policy(), fct_ratings=shrout_fleiss()
@@ -484,6 +542,9 @@ def test_too_few_candidates_keep_counts_and_lose_numbers(tmp_path: Path) -> None
     assert set(table["status"]) == {"insufficient"}
     assert table["n_multi"].tolist() == [6] * len(table)
     assert table[["estimate", "icc1_anova", "alpha_ordinal"]].isna().all(axis=None)
+    assert (
+        table[["ac2_quadratic_ci_low", "ac2_quadratic_ci_high"]].isna().all(axis=None)
+    )
 
 
 @pytest.mark.parametrize("case", ["one rater", "no variance"])
@@ -619,6 +680,91 @@ def test_an_immature_cohort_has_counts_only(tmp_path: Path) -> None:
               source="all")  # fmt: skip
     assert (row["status"], row["open"]) == ("insufficient", 40)
     assert np.isnan(row["estimate"])
+
+
+MONTH = pd.DataFrame(
+    [("2026-07", "month", dt.date(2026, 7, 1), dt.date(2026, 8, 1), True)],
+    columns=WINDOWS.columns,
+)
+
+
+def test_a_month_follows_those_who_entered_in_it_over_all_sources(
+    tmp_path: Path,
+) -> None:
+    rows = [{"outcome": "advanced", "outcome_days": 5.0} for _ in range(30)]
+    rows += [{"outcome": "rejected", "outcome_days": 5.0} for _ in range(30)]
+    frame = outcomes(rows)
+    frame.loc[frame.index % 2 == 0, "source"] = "agency"
+    frame.loc[frame.index >= 40, "first_entered_at"] = pd.Timestamp("2026-08-01")
+    windows = pd.concat([WINDOWS, MONTH], ignore_index=True)
+
+    table = estimated(
+        funnel, tmp_path, Policy(), fct_stage_outcomes=frame, dim_windows=windows
+    )
+
+    month = table[table["window_id"] == "2026-07"].set_index("role_family")
+    assert list(month.index) == ["all", "engineering"]
+    assert set(month["basis"]) == {"cohort"}
+    assert set(month["source"]) == {"all"}
+    row = month.loc["all"]
+    assert (row["n"], row["estimate"], row["status"]) == (40, 0.75, "ok")
+
+
+def test_months_leave_the_other_windows_as_they_are(tmp_path: Path) -> None:
+    rows = [
+        {"outcome": "advanced", "outcome_days": float(day % 7)} for day in range(50)
+    ]
+    frame = outcomes(rows)
+    windows = pd.concat([WINDOWS, MONTH], ignore_index=True)
+    (tmp_path / "with").mkdir()
+
+    without = estimated(funnel, tmp_path, Policy(), fct_stage_outcomes=frame)
+    table = estimated(
+        funnel, tmp_path / "with", Policy(), fct_stage_outcomes=frame,
+        dim_windows=windows,
+    )  # fmt: skip
+
+    others = table[table["window_id"] != "2026-07"].reset_index(drop=True)
+    assert len(others) < len(table)
+    pd.testing.assert_frame_equal(others, without, check_exact=True)
+
+
+def test_hiring_has_no_rows_of_months(tmp_path: Path) -> None:
+    """A month of offers says nothing: the kinds of windows are named, not taken."""
+    offers = pd.DataFrame(
+        {
+            "role_family": "engineering", "source": "referral",
+            "extended_at": pd.Timestamp("2026-07-01"),
+            "offer_status": ["accepted"] * 20 + ["declined"] * 10,
+            "decline_reason": [None] * 20 + ["pay"] * 10, "days_to_resolve": 4.0,
+        }
+    )  # fmt: skip
+    hires = pd.DataFrame(
+        {
+            "role_family": "engineering", "source": "referral",
+            "offer_accepted_at": pd.date_range("2026-07-01", periods=20, freq="D"),
+            "hired_at": pd.NaT, "days_to_hire": 20.0,
+        }
+    )  # fmt: skip
+    openings = pd.DataFrame(
+        {
+            "role_family": "engineering", "opened_at": pd.Timestamp("2026-07-02"),
+            "filled_at": [pd.Timestamp("2026-07-22")] * 20, "days_open": 20.0,
+        }
+    )  # fmt: skip
+    windows = pd.concat([WINDOWS, MONTH], ignore_index=True)
+
+    accepted = estimated(
+        offer_acceptance, tmp_path, Policy(), fct_offers=offers, dim_windows=windows
+    )
+    times = estimated(
+        time_to_hire, tmp_path, Policy(), fct_applications=hires, fct_openings=openings,
+        dim_windows=windows,
+    )  # fmt: skip
+
+    kinds = {"2026Q3", "year-to-2026Q3", "all"}
+    assert set(accepted["window_id"]) == kinds
+    assert set(times["window_id"]) == kinds
 
 
 def test_time_to_fill_censors_openings_that_are_open(tmp_path: Path) -> None:
@@ -1095,6 +1241,61 @@ def test_few_reviewed_hires_show_no_validity(tmp_path: Path) -> None:
 
     assert set(table["status"]) == {"insufficient"}
     assert table["estimate"].isna().all()
+
+
+class CountedSlices(Slices):
+    """Slices that count what they compute."""
+
+    computed = 0
+
+    def table(self, parts: Iterable[Part], compute: Callable[[], pa.Table]) -> pa.Table:
+        def counted() -> pa.Table:
+            self.computed += 1
+            return compute()
+
+        return super().table(parts, counted)
+
+
+class AnyOrder:
+    """A warehouse that keeps no order of rows but the one asked for."""
+
+    def __init__(self, warehouse: DuckDBWarehouse, rng: np.random.Generator) -> None:
+        self._warehouse, self._rng = warehouse, rng
+
+    def read_arrow(self, sql: str, parameters: Any = None) -> pa.Table:
+        table = self._warehouse.read_arrow(sql, parameters)
+        if re.search(r"order by [^()]*$", sql):
+            return table
+        return table.take(self._rng.permutation(table.num_rows))
+
+
+@pytest.mark.parametrize("name", [n for n, e in ESTIMATES.items() if e.is_sliced])
+def test_equal_marts_in_another_order_compute_nothing_again(
+    name: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(6)
+    tables = loop(rng, n=40)
+    # Rows enough for sums of fractions to depend on their order.
+    tables["fct_scorecards"]["minutes"] = rng.uniform(20, 90, 240)
+
+    def computed(folder: str) -> int:
+        (tmp_path / folder).mkdir()
+        slices = CountedSlices(tmp_path / "kept")
+        shuffled = {key: frame.sample(frac=1, random_state=rng)
+                    for key, frame in tables.items()}  # fmt: skip
+        with marts(tmp_path / folder, **shuffled) as warehouse:
+            ESTIMATES[name].function(
+                AnyOrder(warehouse, rng),
+                SMALL,
+                rng=np.random.default_rng(1),
+                slices=slices,
+            )
+        return slices.computed
+
+    first, again = computed("first"), computed("again")
+
+    assert first > 0
+    assert again == 0
 
 
 def empty_marts() -> dict[str, pd.DataFrame]:

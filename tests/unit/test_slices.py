@@ -1,11 +1,13 @@
 """Results of slices are kept by the content of what they were computed from."""
 
+from threading import Event
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from orchestration.estimates.slices import Slices, stream
+from orchestration.estimates.slices import Slices, side_by_side, stream
 
 
 class Counted:
@@ -72,6 +74,22 @@ def test_what_nobody_asked_for_is_forgotten(tmp_path):
     Slices(tmp_path).table(PARTS, compute)
     assert compute.runs == 1
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_runs_side_by_side_comes_in_the_order_of_its_items():
+    second = Event()
+
+    def work(name):
+        # The second item ends before the first.
+        if name == "first":
+            second.wait(5)
+        else:
+            second.set()
+        return name, second.is_set()
+
+    found = side_by_side(work, ["first", "second"])
+
+    assert found == [("first", True), ("second", True)]
 
 
 def test_without_a_folder_nothing_is_kept():

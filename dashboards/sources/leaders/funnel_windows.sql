@@ -12,5 +12,6 @@ from (
         role_family, source, basis, window_id, window_kind, window_label, window_start,
         is_closed
     from funnel
+    where window_kind <> 'month'
 )
 order by slice, basis, place

@@ -33,10 +33,10 @@ scores as (
         application_id,
         role_family,
         round,
-        competency,
         rubric_id,
         rubric_version,
         scale_id,
+        competency,
         avg(rating_value) as score,
         max(submitted_at) as submitted_at
     from ratings
@@ -60,25 +60,61 @@ matched as (
 
 ),
 
+-- The round's mean is a score of its own, for sex and race or ethnicity together.
+totals as (
+
+    select
+        application_id,
+        role_family,
+        round,
+        rubric_id,
+        rubric_version,
+        scale_id,
+        'all' as competency,
+        avg(score) as score,
+        max(submitted_at) as submitted_at,
+        avg(score) as round_mean
+    from scores
+    group by application_id, role_family, round, rubric_id, rubric_version, scale_id
+
+),
+
+scored as (
+
+    select * from matched
+    union all
+    select * from totals
+
+),
+
+answers as (
+
+    {{ answers('demographics', 'applications') }}
+
+),
+
 answered as (
 
     select
-        matched.role_family,
-        matched.round,
-        matched.competency,
-        matched.rubric_id,
-        matched.rubric_version,
-        matched.scale_id,
-        matched.submitted_at,
-        demographics.attribute,
-        lower(trim(demographics.value)) as group_value,
-        round(matched.score, 2) as score,
-        floor(matched.round_mean * 2 + 0.5) / 2 as matched_mean
-    from matched
+        scored.role_family,
+        scored.round,
+        scored.competency,
+        scored.rubric_id,
+        scored.rubric_version,
+        scored.scale_id,
+        scored.submitted_at,
+        answers.attribute,
+        answers.group_value,
+        answers.is_disclosed,
+        round(scored.score, 2) as score,
+        floor(scored.round_mean * 2 + 0.5) / 2 as matched_mean
+    from scored
     inner join applications
-        on matched.application_id = applications.application_id
-    inner join demographics
-        on applications.delivered_application_id = demographics.application_id
+        on scored.application_id = applications.application_id
+    inner join answers
+        on
+            applications.delivered_application_id = answers.application_id
+            and (scored.competency = 'all') = (answers.attribute = 'intersection')
 
 ),
 
@@ -96,8 +132,8 @@ final as (
         answered.group_value,
         answered.score,
         answered.matched_mean,
-        count(*) as n,
-        answered.group_value not in ('declined', 'unanswered') as is_disclosed
+        answered.is_disclosed,
+        count(*) as n
     from answered
     inner join windows
         on
@@ -113,6 +149,7 @@ final as (
         answered.scale_id,
         answered.attribute,
         answered.group_value,
+        answered.is_disclosed,
         answered.score,
         answered.matched_mean
 

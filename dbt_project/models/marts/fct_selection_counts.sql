@@ -146,6 +146,12 @@ stratified as (
 
 ),
 
+answers as (
+
+    {{ answers('demographics', 'applications') }}
+
+),
+
 answered as (
 
     select
@@ -154,11 +160,12 @@ answered as (
         stratified.stage,
         stratified.quarter_start,
         stratified.outcome,
-        demographics.attribute,
-        lower(trim(demographics.value)) as group_value
+        answers.attribute,
+        answers.group_value,
+        answers.is_disclosed
     from stratified
-    inner join demographics
-        on stratified.delivered_application_id = demographics.application_id
+    inner join answers
+        on stratified.delivered_application_id = answers.application_id
 
 ),
 
@@ -171,6 +178,7 @@ by_quarter as (
         quarter_start,
         attribute,
         group_value,
+        is_disclosed,
         count(*) as n_entered,
         count(*) filter (where outcome in ('selected', 'rejected')) as n_decided,
         count(*) filter (where outcome = 'selected') as n_selected,
@@ -179,7 +187,8 @@ by_quarter as (
         count(*) filter (where outcome = 'closed_no_decision')
             as n_closed_no_decision
     from answered
-    group by role_family, stratum, stage, quarter_start, attribute, group_value
+    group by
+        role_family, stratum, stage, quarter_start, attribute, group_value, is_disclosed
 
 ),
 
@@ -198,7 +207,7 @@ final as (
         cast(sum(by_quarter.n_withdrew) as bigint) as n_withdrew,
         cast(sum(by_quarter.n_open) as bigint) as n_open,
         cast(sum(by_quarter.n_closed_no_decision) as bigint) as n_closed_no_decision,
-        by_quarter.group_value not in ('declined', 'unanswered') as is_disclosed
+        by_quarter.is_disclosed
     from by_quarter
     inner join windows
         on
@@ -211,7 +220,8 @@ final as (
         by_quarter.stratum,
         by_quarter.stage,
         by_quarter.attribute,
-        by_quarter.group_value
+        by_quarter.group_value,
+        by_quarter.is_disclosed
 
 )
 

@@ -45,6 +45,7 @@ weeks as (
 countable as (
 
     select
+        application_id,
         role_family,
         stage,
         entered_at,
@@ -60,6 +61,7 @@ final as (
         countable.role_family,
         countable.stage,
         cast(weeks.week_start_at as date) as week_start,
+        cast(count(distinct countable.application_id) as bigint) as n_applications,
         cast(
             count(*) filter (where countable.entered_at >= weeks.week_start_at)
             as bigint

@@ -69,6 +69,8 @@ final as (
         estimates.alpha_interval_ci_low,
         estimates.alpha_interval_ci_high,
         estimates.ac2_quadratic,
+        estimates.ac2_quadratic_ci_low,
+        estimates.ac2_quadratic_ci_high,
         estimates.pct_exact,
         estimates.pct_within1,
         estimates.mean_pair_difference,
