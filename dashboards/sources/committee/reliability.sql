@@ -32,6 +32,7 @@ select
     as_decimal(alpha_ordinal, status) as alpha_ordinal,
     decimal_range(alpha_ordinal_ci_low, alpha_ordinal_ci_high) as alpha_interval,
     as_decimal(ac2_quadratic, status) as ac2,
+    decimal_range(ac2_quadratic_ci_low, ac2_quadratic_ci_high) as ac2_interval,
     as_percent(pct_exact, status) as exact_agreement,
     as_percent(pct_within1, status) as within_one,
     as_decimal(mean_pair_difference, status) as pair_difference,
