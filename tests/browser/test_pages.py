@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import math
 import re
 
 import duckdb
@@ -152,6 +153,53 @@ def test_a_filter_changes_what_the_chart_says(leaders):
     expect(chart).not_to_have_attribute("aria-label", before or "")
     shown = f"{abs(estimate):.1f} d"
     expect(chart).to_have_attribute("aria-label", re.compile(re.escape(shown)))
+    assert watched.complaints == []
+    _close(page)
+
+
+def test_a_trend_tells_each_month_its_number_or_why_it_has_none(leaders):
+    page, watched = leaders.open("funnel/")
+    chart = page.get_by_role("img", name=re.compile("^Share that moves on, by month"))
+    told = chart.locator("visible=true").get_attribute("aria-label") or ""
+    sentence = page.get_by_text(re.compile("^Share that moves on from")).inner_text()
+    stage = re.match("Share that moves on from (.+?), by month", sentence)
+
+    months = _rows(
+        leaders,
+        "select window_label, estimate, status from funnel where basis = 'cohort'"
+        " and window_kind = 'month' and role_family = 'all' and source = 'all'"
+        f" and replace(stage, '_', ' ') = '{stage[1]}' order by window_start",
+    )
+
+    absent = {"suppressed": "suppressed", "insufficient": "not enough data"}
+    # A half goes up, as the browser has it.
+    said = [
+        f"{label}: "
+        + (absent[status] if share is None else f"{math.floor(100 * share + 0.5)} %")
+        for label, share, status in months
+    ]
+    assert len(said) > 24
+    assert [text for text in said if text not in told] == []
+    assert watched.complaints == []
+    _close(page)
+
+
+def test_the_weeks_of_a_stage_are_those_published(leaders):
+    [(label, arrived, left)] = _rows(
+        leaders,
+        "select window_start::varchar, arrived, throughput from stage_weeks"
+        " where role_family = 'all' and stage = 'onsite' and n is not null"
+        " order by window_start desc limit 1",
+    )
+    page, watched = leaders.open("bottlenecks/")
+
+    _choose(page, "Stage", "onsite")
+
+    chart = page.get_by_role("img", name=re.compile("^Arrivals and departures"))
+    shown = f"{label}: Arrivals {arrived}, Departures {left}"
+    expect(chart.locator("visible=true")).to_have_attribute(
+        "aria-label", re.compile(re.escape(shown))
+    )
     assert watched.complaints == []
     _close(page)
 
