@@ -161,8 +161,8 @@ def test_a_trend_tells_each_month_its_number_or_why_it_has_none(leaders):
     page, watched = leaders.open("funnel/")
     chart = page.get_by_role("img", name=re.compile("^Share that moves on, by month"))
     told = chart.locator("visible=true").get_attribute("aria-label") or ""
-    sentence = page.get_by_text(re.compile("^Share that moves on from")).inner_text()
-    stage = re.match("Share that moves on from (.+?), by month", sentence)
+    words = re.compile("^Share that moves on from (.+), by month of entry")
+    stage = words.match(page.get_by_text(words).inner_text())
 
     months = _rows(
         leaders,
