@@ -686,21 +686,19 @@ worded as (
         application_id,
         attribute,
         rank,
-        case
-            when trim(answer) = '' then 'unanswered'
-            when regexp_matches(
-                lower(answer),
-                'declin|prefer not|choose not|rather not|(not|n.t) (wish|want) to|not disclose'
-            ) then 'declined'
-            -- The spelling of other forms and sources, so that they are one group.
-            when attribute = 'sex'
-                then case lower(trim(answer))
-                    when 'woman' then 'female'
-                    when 'man' then 'male'
-                    else lower(trim(answer))
-                end
-            else trim(answer)
-        end as value
+        coalesce(
+            undisclosed(answer),
+            case
+                -- The spelling of other forms and sources, so that they are one group.
+                when attribute = 'sex'
+                    then case lower(trim(answer))
+                        when 'woman' then 'female'
+                        when 'man' then 'male'
+                        else lower(trim(answer))
+                    end
+                else trim(answer)
+            end
+        ) as value
     from given
 )
 

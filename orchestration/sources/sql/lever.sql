@@ -6,18 +6,6 @@
 create macro slug(label) as
     nullif(trim(regexp_replace(lower(label), '[^\p{L}\p{N}]+', '_', 'g'), '_'), '');
 
--- An answer to the EEO survey: what was not answered, or declined, is an answer too.
-create macro self_identified(attribute, answer) as case
-    when trim(coalesce(answer, '')) = '' then 'unanswered'
-    when regexp_matches(
-        lower(answer),
-        'declin|prefer not|choose not|rather not|(not|n.t) (wish|want) to|not disclose'
-    ) then 'declined'
-    -- The spelling of other sources, so that both are one group.
-    when attribute = 'sex' then lower(trim(answer))
-    else trim(answer)
-end;
-
 -- Reasons of type `hired` are hires. The others are the company's, unless their text
 -- says that the candidate left: withdrew, declined, took another offer, was no longer
 -- interested or did not reply.
@@ -247,6 +235,12 @@ select
     f.startsAt
 from offers as f
 inner join opportunity as o on f.parent = o.id;
+
+-- An answer to the EEO survey; sex in the spelling of other sources, as one group.
+create macro self_identified(attribute, answer) as coalesce(
+    undisclosed(answer),
+    case when attribute = 'sex' then lower(trim(answer)) else trim(answer) end
+);
 
 -- entity: applications
 select

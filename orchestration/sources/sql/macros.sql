@@ -15,3 +15,12 @@ create macro stage_group_of(stage) as coalesce(
         else 'interview'
     end
 );
+
+-- A survey's answer that names no group: left open, or declined; null where it names one.
+create macro undisclosed(answer) as case
+    when trim(answer) = '' then 'unanswered'
+    when regexp_matches(
+        lower(answer),
+        'declin|prefer not|choose not|rather not|(not|n.t) (wish|want) to|not disclose'
+    ) then 'declined'
+end;
