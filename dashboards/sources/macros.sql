@@ -9,6 +9,10 @@ create macro decimals(x, digits) as
         else printf('%.2f', round(cast(x as double), 2) + 0.0)
     end;
 
+-- Periods as readers look for them: years, quarters, then the four quarters between.
+create macro window_place(kind) as
+    case kind when 'year' then 0 when 'quarter' then 1 when 'rolling' then 2 else 3 end;
+
 create macro as_percent(x, status) as
     coalesce(printf('%.1f %%', 100.0 * cast(x as double)), word(status));
 

@@ -29,8 +29,9 @@
 {%- endmacro %}
 
 {# The windows of the report as literal rows: quarters of the fiscal calendar back from
-   as_of, the years that end with the last closed quarter, all of them, and the closed
-   months of the same history. #}
+   as_of, the years that end with the last closed quarter and do not overlap, the rolling
+   ones that end with the other quarters, all of them, and the closed months of the same
+   history. #}
 {% macro window_rows() %}
     {%- set date = modules.datetime.date -%}
     {%- set as_of = date.fromisoformat(var('as_of') | string) -%}
@@ -61,14 +62,19 @@
     {%- endfor -%}
     {%- set quarters = rows | selectattr('is_closed') | list -%}
     {%- if quarters -%}
-        {%- for place in range(0, quarters | length, 4) -%}
+        {%- for place in range(quarters | length) -%}
             {%- set last = quarters[quarters | length - 1 - place] -%}
             {%- set month = last.finish.year * 12 + last.finish.month - 1 - 12 -%}
-            {%- do rows.append({
-                'id': 'year-to-' ~ last.id, 'kind': 'year',
-                'label': 'four quarters to ' ~ last.label,
-                'start': date(month // 12, month % 12 + 1, 1), 'finish': last.finish,
-                'is_closed': true, 'number': -(place // 4)}) -%}
+            {#- A year that ends elsewhere needs four quarters of its own. -#}
+            {%- if place % 4 == 0 or place + 4 <= quarters | length -%}
+                {%- do rows.append({
+                    'id': 'year-to-' ~ last.id,
+                    'kind': 'year' if place % 4 == 0 else 'rolling',
+                    'label': 'four quarters to ' ~ last.label,
+                    'start': date(month // 12, month % 12 + 1, 1),
+                    'finish': last.finish, 'is_closed': true,
+                    'number': -(place // 4) if place % 4 == 0 else -place}) -%}
+            {%- endif -%}
         {%- endfor -%}
         {%- do rows.append({
             'id': 'all', 'kind': 'all', 'label': 'all closed quarters',

@@ -30,7 +30,8 @@ class Estimate:
     function: Callable[..., pa.Table]
     marts: tuple[str, ...]
     description: str
-    # Whether it computes only the windows whose input is new.
+    # Whether it computes only what has new input; not worth it where that takes less
+    # than to find out.
     is_sliced: bool = False
 
 
@@ -39,6 +40,7 @@ ESTIMATES = {
         funnel,
         ("dim_windows", "fct_stage_outcomes"),
         "Conversion and time in stage by cohort and by activity.",
+        is_sliced=True,
     ),
     "time_to_hire": Estimate(
         time_to_hire,
@@ -61,11 +63,13 @@ ESTIMATES = {
             "fct_stage_weeks",
         ),
         "Days above each stage's reference, and growth of its backlog.",
+        is_sliced=True,
     ),
     "adverse_impact": Estimate(
         adverse_impact,
         ("dim_windows", "fct_selection_counts"),
         "Selection rates of self-identified groups, crude and adjusted.",
+        is_sliced=True,
     ),
     "rater_reliability": Estimate(
         rater_reliability,
@@ -101,10 +105,12 @@ ESTIMATES = {
         score_gaps,
         ("dim_windows", "fct_ratings", "fct_score_counts", "fct_stage_outcomes"),
         "Gaps in scores between self-identified groups, crude and matched.",
+        is_sliced=True,
     ),
     "predictive_validity": Estimate(
         predictive_validity,
         ("dim_windows", "fct_ratings", "fct_hires", "fct_performance_reviews"),
         "Correlation of interview scores with later reviews of those hired.",
+        is_sliced=True,
     ),
 }

@@ -5,6 +5,8 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestration.estimates.frames import arrow_table, group_codes
+from orchestration.estimates.slices import NOTHING_KEPT, Slices
+from orchestration.estimates.windows import contents, windows
 from orchestration.settings import Policy
 from orchestration.statistics.multiplicity import benjamini_hochberg
 from orchestration.statistics.parity import (
@@ -27,12 +29,13 @@ INTERSECTION = "intersection"
 _LL144_SHARE = 0.02
 
 _COUNTS = """
-    with counts as (
-        select *
-        from marts.fct_selection_counts
+    with own as (
+        select * from marts.fct_selection_counts where window_id in (select unnest(?))
+    ),
+    counts as (
+        select * from own
         union all by name
-        select * replace ('all' as role_family)
-        from marts.fct_selection_counts
+        select * replace ('all' as role_family) from own
     )
     select
         window_id,
@@ -79,7 +82,11 @@ SCHEMA = pa.schema(
 
 
 def adverse_impact(
-    warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator
+    warehouse: Warehouse,
+    policy: Policy,
+    *,
+    rng: np.random.Generator,
+    slices: Slices = NOTHING_KEPT,
 ) -> pa.Table:
     """Return each group's selection beside the reference group's and all others'.
 
@@ -88,7 +95,19 @@ def adverse_impact(
     estimate is the impact ratio; tests compare with all other groups; `mh_` columns
     hold the mix of jobs constant. `rng` is not drawn from.
     """
-    groups = warehouse.read_arrow(_COUNTS.format(strata="")).to_pandas()
+    counted = contents(
+        warehouse, "select * from marts.fct_selection_counts", by="window_id"
+    )
+    return slices.by_window(
+        windows(warehouse, "all", "year"),
+        lambda window: [policy.model_dump_json(), counted[window.id]],
+        lambda new: _adverse_impact(warehouse, policy, [window.id for window in new]),
+    )
+
+
+def _adverse_impact(warehouse: Warehouse, policy: Policy, asked: list[str]) -> pa.Table:
+    """The rows of some windows."""
+    groups = warehouse.read_arrow(_COUNTS.format(strata=""), [asked]).to_pandas()
     if groups.empty:
         return SCHEMA.empty_table()
     unknown = (
@@ -104,7 +123,8 @@ def adverse_impact(
     frame = frame.merge(unknown, on=SLICE, how="left")
     frame["n_unknown"] = frame["n_unknown"].fillna(0).astype("int64")
     frame = _compared(frame)
-    frame = _adjusted(frame, warehouse)
+    strata = warehouse.read_arrow(_COUNTS.format(strata="stratum,"), [asked])
+    frame = _adjusted(frame, strata.to_pandas())
     return arrow_table(_judged(frame, policy), SCHEMA)
 
 
@@ -163,9 +183,8 @@ def _compared(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _adjusted(frame: pd.DataFrame, warehouse: Warehouse) -> pd.DataFrame:
+def _adjusted(frame: pd.DataFrame, strata: pd.DataFrame) -> pd.DataFrame:
     """Mantel-Haenszel against the reference group over strata of jobs."""
-    strata = warehouse.read_arrow(_COUNTS.format(strata="stratum,")).to_pandas()
     strata = strata[[*GROUP, "stratum", "n", "selected"]]
     rows = frame[[*GROUP, "reference_group", "is_reference"]].assign(
         row=np.arange(len(frame))

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from orchestration.estimates.frames import Z95, arrow_table, group_codes
+from orchestration.estimates.slices import NOTHING_KEPT, Slices
+from orchestration.estimates.windows import contents_of
 from orchestration.settings import Policy
 from orchestration.statistics.durations import survival_quantiles
 from orchestration.statistics.flow import backlog_growth
@@ -15,12 +17,14 @@ from orchestration.warehouse import Warehouse
 
 Floats = NDArray[np.float64]
 KEYS = ["window_id", "role_family", "stage"]
+_MARTS = ("dim_stages", "dim_windows", "fct_scorecards", "fct_stage_outcomes",
+          "fct_stage_visits", "fct_stage_weeks")  # fmt: skip
 _WEEK_DAYS = 7.0
 
 _WINDOWS = """
     select window_id, window_kind, window_start, window_end
     from marts.dim_windows
-    where window_kind in ('quarter', 'year')
+    where window_kind in ('quarter', 'rolling', 'year')
     order by window_kind, window_start
 """
 # Stays of applications that entered a stage in the window, or in the year before it.
@@ -37,7 +41,7 @@ _STAYS = """
             on outcomes.first_entered_at >= windows.{start}
             and outcomes.first_entered_at < windows.{end}
         where
-            windows.window_kind in ('quarter', 'year')
+            windows.window_kind in ('quarter', 'rolling', 'year')
             and outcomes.in_stage_days is not null
     )
     select
@@ -93,7 +97,7 @@ _OPEN_AT_END = """
     inner join marts.dim_windows as windows
         on visits.entered_at < windows.window_end
         and (visits.exited_at is null or visits.exited_at >= windows.window_end)
-    where windows.window_kind in ('quarter', 'year') and windows.is_closed
+    where windows.window_kind in ('quarter', 'rolling', 'year') and windows.is_closed
     order by all
 """
 # A round belongs to the stage most of its cards are given in: single cards come late.
@@ -213,7 +217,7 @@ _HOURS_TAKEN = f"""
         on outcomes.application_id = visits.application_id
         and outcomes.stage = visits.stage
     where
-        windows.window_kind in ('quarter', 'year')
+        windows.window_kind in ('quarter', 'rolling', 'year')
         and not outcomes.is_skipped
         and not outcomes.is_in_stage_censored
     group by windows.window_id, outcomes.stage, cube (outcomes.role_family)
@@ -246,7 +250,11 @@ SCHEMA = pa.schema(
 
 
 def bottlenecks(
-    warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator
+    warehouse: Warehouse,
+    policy: Policy,
+    *,
+    rng: np.random.Generator,
+    slices: Slices = NOTHING_KEPT,
 ) -> pa.Table:
     """Return waiting and backlog by window, role family and stage.
 
@@ -255,7 +263,17 @@ def bottlenecks(
     arrivals less departures a week; its interval and p come from overlapping blocks of
     weeks, so `rng` is not used. Interviewers' hours are what arrivals ask of them a
     week, and what those of the stage give in a busy one. Role family `all` pools.
+    Every window depends on all of the history, which tells which round a stage has and
+    how long it takes.
     """
+    return slices.table(
+        [policy.model_dump_json(), *contents_of(warehouse, _MARTS)],
+        lambda: _bottlenecks(warehouse, policy),
+    )
+
+
+def _bottlenecks(warehouse: Warehouse, policy: Policy) -> pa.Table:
+    """All windows at once."""
     stays = _times(warehouse, _IN_WINDOW)
     if stays.empty:
         return SCHEMA.empty_table()
@@ -470,7 +488,7 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     late = frame["ci_low"] > 0
     run = late.groupby([frame["role_family"], frame["stage"], frame["window_kind"]])
     before = run.shift(1, fill_value=False)
-    twice = late & (before.astype(bool) | (frame["window_kind"] == "year"))
+    twice = late & (before.astype(bool) | (frame["window_kind"] != "quarter"))
     families = group_codes(
         frame.assign(pooled=frame["role_family"] == "all"), ("window_id", "pooled")
     )[0]

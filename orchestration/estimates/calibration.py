@@ -1,7 +1,6 @@
 """Interviewer calibration: how each interviewer rates beside peers (T2)."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,8 +9,9 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
 from orchestration.estimates.frames import Z95
-from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
+from orchestration.estimates.ratings import RatingHistory, Ratings, rating_contents
 from orchestration.estimates.slices import NOTHING_KEPT, Slices, side_by_side, stream
+from orchestration.estimates.windows import Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.codes import distinct, levels
 from orchestration.statistics.multiplicity import benjamini_hochberg
@@ -103,16 +103,20 @@ def interviewer_calibration(
     chance makes comes from scores drawn from the model, each slice with a stream of its
     own from `rng`.
     """
-    asked = windows(warehouse, "quarter", "year")
-    history = RatingHistory(warehouse, asked)
+    asked = windows(warehouse, "quarter", "rolling", "year")
+    rated = rating_contents(warehouse, asked)
 
-    def table(window: Window) -> pa.Table:
-        rated = history.ratings(window)
-        parts = [window.part, policy.model_dump_json(), *rated.parts()]
-        compute = partial(_window_table, rated, window, policy, rng)
-        return slices.table(parts, compute)
+    def compute(new: list[Window]) -> pa.Table:
+        history = RatingHistory(warehouse, new)
 
-    return pa.concat_tables([SCHEMA.empty_table(), *side_by_side(table, asked)])
+        def table(window: Window) -> pa.Table:
+            return _window_table(history.ratings(window), window, policy, rng)
+
+        return pa.concat_tables([SCHEMA.empty_table(), *side_by_side(table, new)])
+
+    return slices.by_window(
+        asked, lambda window: [policy.model_dump_json(), rated[window.id]], compute
+    )
 
 
 def _window_table(
@@ -134,7 +138,7 @@ def _window_table(
 
     parts = [rows(everyone, "all", modal[-1])]
     # Quarters of single roles are too thin to judge anybody by.
-    for code, family in enumerate(families if window.kind == "year" else ()):
+    for code, family in enumerate(families if window.kind != "quarter" else ()):
         chosen = codes[cards.family] == code
         if chosen.all():
             parts.append(parts[0].assign(role_family=str(family)))

@@ -1,7 +1,6 @@
 """Interviewer drift: who becomes stricter or more lenient than before (T3)."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,8 +9,9 @@ from numpy.typing import NDArray
 
 from orchestration.estimates.calibration import Cards, cards_of
 from orchestration.estimates.frames import Z95, arrow_table
-from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
+from orchestration.estimates.ratings import RatingHistory, Ratings, rating_contents
 from orchestration.estimates.slices import NOTHING_KEPT, Slices, stream
+from orchestration.estimates.windows import Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.drift import (
     Slopes,
@@ -78,11 +78,18 @@ def interviewer_drift(
         for quarter in windows(warehouse, "quarter")
         if whole.start <= quarter.start and quarter.end <= whole.end
     ]
-    rated = RatingHistory(warehouse, asked).ratings(whole)
-    parts = [whole.part, *(quarter.part for quarter in quarters)]
-    parts.append(policy.model_dump_json())
-    compute = partial(_drift, rated, whole, quarters, policy, stream(rng, whole.id))
-    return slices.table([*parts, *rated.parts()], compute)
+    parts = [
+        whole.part,
+        *(quarter.part for quarter in quarters),
+        policy.model_dump_json(),
+        rating_contents(warehouse, asked)[whole.id],
+    ]
+
+    def compute() -> pa.Table:
+        rated = RatingHistory(warehouse, asked).ratings(whole)
+        return _drift(rated, whole, quarters, policy, stream(rng, whole.id))
+
+    return slices.table(parts, compute)
 
 
 def _drift(

@@ -5,6 +5,8 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestration.estimates.frames import arrow_table, group_codes
+from orchestration.estimates.slices import NOTHING_KEPT, Slices
+from orchestration.estimates.windows import Window, contents, windows
 from orchestration.settings import Policy
 from orchestration.statistics.durations import (
     Incidence,
@@ -18,12 +20,14 @@ from orchestration.warehouse import Warehouse
 OUTCOMES = ("advanced", "rejected", "withdrew", "closed_no_decision")
 KEYS = ("window_id", "role_family", "source", "stage")
 _BY_SOURCE = {
-    "kinds": "'quarter', 'year', 'all'",
     "source": "case when grouping(source) = 1 then 'all' else source end",
     "pools": "cube (role_family, source)",
 }
-# A month of one channel has too few applications to say anything.
-_BY_MONTH = {"kinds": "'month'", "source": "'all'", "pools": "cube (role_family)"}
+# A month of one channel has too few applications to say anything, and years to every
+# quarter are for trends.
+_ALL_SOURCES = {"source": "'all'", "pools": "cube (role_family)"}
+_KINDS_BY_SOURCE = ("all", "quarter", "year")
+_KINDS = (*_KINDS_BY_SOURCE, "month", "rolling")
 # Whole hours: nothing a reader sees is finer, and a million visits share few of them.
 _PLACED = """
     with placed as (
@@ -41,7 +45,7 @@ _PLACED = """
         inner join marts.dim_windows as windows
             on outcomes.{moment} >= windows.window_start
             and outcomes.{moment} < windows.window_end
-            and windows.window_kind in ({kinds})
+            and windows.window_id in (select unnest(?))
     )
     select
         window_id,
@@ -94,37 +98,71 @@ SCHEMA = pa.schema(
 
 
 def funnel(
-    warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator
+    warehouse: Warehouse,
+    policy: Policy,
+    *,
+    rng: np.random.Generator,
+    slices: Slices = NOTHING_KEPT,
 ) -> pa.Table:
     """Return conversion and time in stage by window, role family, source and stage.
 
     Rows with basis `cohort` hold applications that first entered a stage in the window
     and the probability that they were at a later one within the horizon; open ones are
     censored at `as_of`. Rows with basis `activity` hold exits of the window. `all`
-    pools role families or sources. Months have cohort rows over all sources only.
-    Insufficient rows keep their counts. `rng` is not drawn from.
+    pools role families or sources. Months, and years that end with any quarter, have
+    cohort rows over all sources only. Insufficient rows keep their counts. `rng` is not
+    drawn from.
     """
-    cohort = _cohort(warehouse, policy, _BY_SOURCE)
-    months = _cohort(warehouse, policy, _BY_MONTH)
-    activity = _activity(warehouse, policy)
-    rows = [frame for frame in (cohort, months, activity) if not frame.empty]
+    entered, left = (
+        contents(warehouse, f"select * from marts.fct_stage_outcomes{where}", by=moment)
+        for moment, where in (
+            ("first_entered_at", ""),
+            ("outcome_at", " where outcome <> 'open'"),
+        )
+    )
+    return slices.by_window(
+        windows(warehouse, *_KINDS),
+        lambda window: [
+            policy.model_dump_json(),
+            window.kind,
+            entered[window.id],
+            left[window.id],
+        ],
+        lambda new: _funnel(warehouse, policy, new),
+    )
+
+
+def _funnel(warehouse: Warehouse, policy: Policy, new: list[Window]) -> pa.Table:
+    """Cohort and activity rows of some windows."""
+    by_source = [window.id for window in new if window.kind in _KINDS_BY_SOURCE]
+    others = [window.id for window in new if window.kind not in _KINDS_BY_SOURCE]
+    found = [
+        _cohort(warehouse, policy, by_source, _BY_SOURCE),
+        _cohort(warehouse, policy, others, _ALL_SOURCES),
+        _activity(warehouse, policy, by_source),
+    ]
+    rows = [frame for frame in found if not frame.empty]
     if not rows:
         return SCHEMA.empty_table()
     return arrow_table(pd.concat(rows, ignore_index=True), SCHEMA)
 
 
 def _placed(
-    warehouse: Warehouse, cases: dict[str, str], slices: dict[str, str]
+    warehouse: Warehouse,
+    cases: dict[str, str],
+    asked: list[str],
+    pooled: dict[str, str],
 ) -> pd.DataFrame:
     """Cases counted by window and slice."""
-    return warehouse.read_arrow(_PLACED.format(**cases, **slices)).to_pandas()
+    query = _PLACED.format(**cases, **pooled)
+    return warehouse.read_arrow(query, [asked]).to_pandas()
 
 
 def _cohort(
-    warehouse: Warehouse, policy: Policy, slices: dict[str, str]
+    warehouse: Warehouse, policy: Policy, asked: list[str], pooled: dict[str, str]
 ) -> pd.DataFrame:
     """One row per slice and stage, of applications that entered in the window."""
-    cases = _placed(warehouse, _COHORT, slices)
+    cases = _placed(warehouse, _COHORT, asked, pooled)
     code, frame = group_codes(cases, KEYS)
     weight = cases["n"].to_numpy()
     cause = cases["outcome"].map(
@@ -161,7 +199,7 @@ def _cohort(
     )
     frame = _with_incidence(frame, incidence)
     frame = _with_conversion(frame)
-    frame = _with_time_in_stage(frame, warehouse, slices)
+    frame = _with_time_in_stage(frame, warehouse, asked, pooled)
     few = frame["n"] < policy.show_minimum_entered
     # Nobody observed to the horizon: the curve does not get there.
     early = (
@@ -200,10 +238,13 @@ def _with_conversion(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_time_in_stage(
-    frame: pd.DataFrame, warehouse: Warehouse, slices: dict[str, str]
+    frame: pd.DataFrame,
+    warehouse: Warehouse,
+    asked: list[str],
+    pooled: dict[str, str],
 ) -> pd.DataFrame:
     """Median and 85th percentile of days in the stage, open stays censored."""
-    stays = _placed(warehouse, _IN_STAGE, slices)
+    stays = _placed(warehouse, _IN_STAGE, asked, pooled)
     code, stayed = group_codes(stays, KEYS)
     times: Quantiles = survival_quantiles(
         stays["in_stage_days"],
@@ -222,9 +263,9 @@ def _with_time_in_stage(
     return frame.merge(stayed, on=list(KEYS), how="left", validate="one_to_one")
 
 
-def _activity(warehouse: Warehouse, policy: Policy) -> pd.DataFrame:
+def _activity(warehouse: Warehouse, policy: Policy, asked: list[str]) -> pd.DataFrame:
     """One row per slice and stage, of exits in the window."""
-    exits = _placed(warehouse, _ACTIVITY, _BY_SOURCE)
+    exits = _placed(warehouse, _ACTIVITY, asked, _BY_SOURCE)
     code, frame = group_codes(exits, KEYS)
     weight, size = exits["n"].to_numpy(), len(frame)
     counts = {

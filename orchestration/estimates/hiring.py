@@ -29,7 +29,7 @@ _HIRED = """
         inner join marts.dim_windows as windows
             on hired.hired_at >= windows.window_start
             and hired.hired_at < windows.window_end
-            and windows.window_kind in ('quarter', 'year', 'all')
+            and windows.window_kind in ('quarter', 'rolling', 'year', 'all')
         where hired.days_to_hire >= 0
     )
     select
@@ -55,7 +55,7 @@ _FILLED = """
         inner join marts.dim_windows as windows
             on openings.opened_at >= windows.window_start
             and openings.opened_at < windows.window_end
-            and windows.window_kind in ('quarter', 'year', 'all')
+            and windows.window_kind in ('quarter', 'rolling', 'year', 'all')
         where openings.days_open >= 0
     )
     select
@@ -83,7 +83,7 @@ _OFFERS = """
         inner join marts.dim_windows as windows
             on offers.extended_at >= windows.window_start
             and offers.extended_at < windows.window_end
-            and windows.window_kind in ('quarter', 'year', 'all')
+            and windows.window_kind in ('quarter', 'rolling', 'year', 'all')
     )
     select
         window_id,
@@ -115,7 +115,7 @@ _REASONS = """
         inner join marts.dim_windows as windows
             on offers.extended_at >= windows.window_start
             and offers.extended_at < windows.window_end
-            and windows.window_kind in ('quarter', 'year', 'all')
+            and windows.window_kind in ('quarter', 'rolling', 'year', 'all')
         where offers.offer_status = 'declined'
     )
     select

@@ -4,13 +4,12 @@ import datetime as dt
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchestration.estimates.slices import Part
+from orchestration.estimates.windows import Window, contents
 from orchestration.warehouse import Warehouse
 
 Integers = NDArray[np.int64]
@@ -102,27 +101,6 @@ _INTERVIEWERS = f"""
     {_RATED}
     select distinct interviewer_id from rated order by interviewer_id
 """
-_WINDOWS = """
-    select window_id, window_kind, window_start, window_end
-    from marts.dim_windows
-    where window_kind in ({})
-    order by window_kind, window_start
-"""
-
-
-@dataclass(frozen=True)
-class Window:
-    """One reporting window: `[start, end)`."""
-
-    id: str
-    kind: str
-    start: dt.date
-    end: dt.date
-
-    @property
-    def part(self) -> str:
-        """What results may depend on."""
-        return f"{self.id}|{self.start}|{self.end}"
 
 
 @dataclass(frozen=True)
@@ -155,31 +133,19 @@ class Ratings:
     value: Floats
     submitted_at: NDArray[np.datetime64]
 
-    def parts(self) -> list[Part]:
-        """Return everything that results may depend on."""
-        return [
-            self.criteria,
-            "|".join(self.interviewers),
-            self.criterion,
-            self.candidate,
-            self.interviewer,
-            self.card,
-            self.question,
-            self.value,
-            self.submitted_at,
-        ]
+
+def rating_contents(warehouse: Warehouse, windows: Sequence[Window]) -> dict[str, str]:
+    """Return what the ratings of each window amount to, by id of the window."""
+    query = f"{_RATED} select * from rated"
+    return contents(warehouse, query, by="submitted_at", parameters=_bounds(windows))
 
 
-def windows(warehouse: Warehouse, *kinds: str) -> list[Window]:
-    """Return the windows of the kinds asked for, oldest first."""
-    rows = warehouse.read_arrow(
-        _WINDOWS.format(", ".join("?" for _ in kinds)), list(kinds)
-    ).to_pylist()
+def _bounds(windows: Sequence[Window]) -> list[dt.date]:
+    """From the start of the first window to the end of the last."""
     return [
-        Window(row["window_id"], row["window_kind"], row["window_start"],
-               row["window_end"])
-        for row in rows
-    ]  # fmt: skip
+        min((window.start for window in windows), default=dt.date.max),
+        max((window.end for window in windows), default=dt.date.max),
+    ]
 
 
 class RatingHistory:
@@ -195,10 +161,7 @@ class RatingHistory:
     def __init__(self, warehouse: Warehouse, windows: Sequence[Window]) -> None:
         self._warehouse = warehouse
         self._reading = threading.Lock()
-        bounds: list[Any] = [
-            min((window.start for window in windows), default=dt.date.max),
-            max((window.end for window in windows), default=dt.date.max),
-        ]
+        bounds = _bounds(windows)
         coded = warehouse.read_arrow(_CODED, bounds)
         self._interviewers = np.array(
             warehouse.read_arrow(_INTERVIEWERS, bounds)["interviewer_id"].to_pylist(),

@@ -1,7 +1,6 @@
 """Rater reliability: would two interviewers give the same candidate the same score."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestration.estimates.frames import arrow_table, group_codes
-from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
-from orchestration.estimates.slices import NOTHING_KEPT, Slices, stream
+from orchestration.estimates.ratings import RatingHistory, Ratings, rating_contents
+from orchestration.estimates.slices import (
+    NOTHING_KEPT,
+    Part,
+    Slices,
+    side_by_side,
+    stream,
+)
+from orchestration.estimates.windows import Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.agreement import (
     Coincidences,
@@ -44,7 +50,7 @@ Floats = NDArray[np.float64]
 CELL = [
     "role_family", "round", "competency", "rubric_id", "rubric_version", "scale_id",
 ]  # fmt: skip
-_KINDS = ("quarter", "year")
+_KINDS = ("quarter", "rolling", "year")
 # Scales with more steps than this are read as numbers: their levels mean nothing.
 _MOST_LEVELS = 20
 _SMALLEST_BLOCK = 5
@@ -195,16 +201,25 @@ def rater_reliability(
     row keeps its counts. `rng` draws candidates for the intervals of agreement.
     """
     asked = windows(warehouse, *_KINDS)
-    history = RatingHistory(warehouse, asked)
+    rated = rating_contents(warehouse, asked)
     shares = warehouse.read_arrow(ADVANCED_SHARES, [list(_KINDS)]).to_pandas()
-    tables = [SCHEMA.empty_table()]
-    for window in asked:
-        rated = history.ratings(window)
-        rates = shares[shares["window_id"] == window.id].drop(columns="window_id")
-        parts = [window.part, policy.model_dump_json(), rates, *rated.parts()]
-        compute = partial(_window_table, window, rated, rates, policy, rng)
-        tables.append(slices.table(parts, compute))
-    return pa.concat_tables(tables)
+    rates = dict(list(shares.set_index("window_id").groupby("window_id")))
+    none = shares.iloc[:0].set_index("window_id")
+
+    def parts(window: Window) -> list[Part]:
+        advanced = rates.get(window.id, none)
+        return [policy.model_dump_json(), rated[window.id], advanced]
+
+    def compute(new: list[Window]) -> pa.Table:
+        history = RatingHistory(warehouse, new)
+
+        def table(window: Window) -> pa.Table:
+            advanced = rates.get(window.id, none)
+            return _window_table(window, history.ratings(window), advanced, policy, rng)
+
+        return pa.concat_tables([SCHEMA.empty_table(), *side_by_side(table, new)])
+
+    return slices.by_window(asked, parts, compute)
 
 
 def reliability_crosscheck(
@@ -229,16 +244,18 @@ def reliability_crosscheck(
         min(quarter.start for quarter in quarters),
         max(quarter.end for quarter in quarters),
     )
-    rated = RatingHistory(warehouse, [history]).ratings(history)
 
     def compared() -> pa.Table:
+        rated = RatingHistory(warehouse, [history]).ratings(history)
         rows = _blocks(_cells(rated), history) if rated.value.size else []
         # A stable sort: blocks of one size keep the order of their labels.
         rows.sort(key=lambda row: -row["n"] * row["n_raters"])
         chosen = [_compared(row) for row in rows[:_MOST_BLOCKS]]
         return pa.Table.from_pylist(chosen, schema=CROSSCHECK_SCHEMA)
 
-    return slices.table([history.part, *rated.parts()], compared)
+    contents = rating_contents(warehouse, quarters)
+    parts = [history.part, *(contents[quarter.id] for quarter in quarters)]
+    return slices.table(parts, compared)
 
 
 def _window_table(

@@ -1,6 +1,5 @@
 """Round signal: what a round tells for the hours it costs (T9)."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,10 @@ from numpy.typing import NDArray
 
 from orchestration.estimates.calibration import Cards, cards_of
 from orchestration.estimates.frames import Z95, arrow_table
-from orchestration.estimates.ratings import RatingHistory, Ratings, Window, windows
+from orchestration.estimates.ratings import RatingHistory, Ratings, rating_contents
 from orchestration.estimates.reliability import JUDGED
-from orchestration.estimates.slices import NOTHING_KEPT, Slices
+from orchestration.estimates.slices import NOTHING_KEPT, Part, Slices, side_by_side
+from orchestration.estimates.windows import Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.crossed import (
     components,
@@ -42,6 +42,7 @@ from orchestration.warehouse import Warehouse
 Floats = NDArray[np.float64]
 
 _KEYS = ["role_family", "round"]
+_KINDS = ("rolling", "year")
 # Raters that may be added before a round is given up.
 _MORE_RATERS = 2
 
@@ -109,7 +110,7 @@ def round_signal(
     rng: np.random.Generator,
     slices: Slices = NOTHING_KEPT,
 ) -> pa.Table:
-    """Return what each round adds, by closed year and role family.
+    """Return what each round adds, by four closed quarters and role family.
 
     The estimate is G(q,k), the reliability of the round's panel score. What the round
     adds to the composite of all rounds, and which round it resembles, come from the
@@ -117,27 +118,35 @@ def round_signal(
     competencies, deviations from their criteria's means in points of a five-point
     scale. The validity of rounds is not looked at. `rng` is not drawn from.
     """
-    tables = [SCHEMA.empty_table()]
-    history = RatingHistory(warehouse, asked := windows(warehouse, "year"))
-    outcomes = warehouse.read_arrow(_OUTCOMES, [["year"]]).to_pandas()
-    for window in asked:
-        rated = history.ratings(window)
-        ended = outcomes[outcomes["window_id"] == window.id].drop(columns="window_id")
-        about = _facts(ended, warehouse, window)
-        parts = [window.part, policy.model_dump_json(), about, *rated.parts()]
-        compute = partial(_window_table, rated, window, about, policy)
-        tables.append(slices.table(parts, compute))
-    return pa.concat_tables(tables)
+    asked = windows(warehouse, *_KINDS)
+    rated = rating_contents(warehouse, asked)
+    outcomes = warehouse.read_arrow(_OUTCOMES, [list(_KINDS)]).to_pandas()
+    facts = {window.id: _facts(outcomes, warehouse, window) for window in asked}
+
+    def parts(window: Window) -> list[Part]:
+        return [policy.model_dump_json(), rated[window.id], facts[window.id]]
+
+    def compute(new: list[Window]) -> pa.Table:
+        history = RatingHistory(warehouse, new)
+
+        def table(window: Window) -> pa.Table:
+            about = facts[window.id]
+            return _window_table(history.ratings(window), window, about, policy)
+
+        return pa.concat_tables([SCHEMA.empty_table(), *side_by_side(table, new)])
+
+    return slices.by_window(asked, parts, compute)
 
 
 def _facts(
     outcomes: pd.DataFrame, warehouse: Warehouse, window: Window
 ) -> pd.DataFrame:
-    """Outcomes and hours of each round."""
+    """Outcomes and hours of each round in a window."""
+    ended = outcomes[outcomes["window_id"] == window.id].drop(columns="window_id")
     hours = warehouse.read_arrow(_HOURS, [window.start, window.end]).to_pandas()
     # Plain objects: pandas cannot merge empty columns of Arrow text.
     plain = dict.fromkeys(_KEYS, object)
-    both = outcomes.astype(plain).merge(hours.astype(plain), on=_KEYS, how="outer")
+    both = ended.astype(plain).merge(hours.astype(plain), on=_KEYS, how="outer")
     return both.sort_values(_KEYS)
 
 

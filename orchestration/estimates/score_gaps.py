@@ -6,6 +6,8 @@ import pyarrow as pa
 
 from orchestration.estimates.frames import arrow_table, group_codes
 from orchestration.estimates.reliability import ADVANCED_SHARES
+from orchestration.estimates.slices import NOTHING_KEPT, Part, Slices
+from orchestration.estimates.windows import Window, contents, windows
 from orchestration.settings import Policy
 from orchestration.statistics.gaps import (
     DIF_ACTION_MIN,
@@ -31,7 +33,7 @@ _COUNTS = """
         is_disclosed, score, matched_mean,
         cast(sum(n) as bigint) as n
     from marts.fct_score_counts
-    where attribute <> 'intersection'
+    where attribute <> 'intersection' and window_id in (select unnest(?))
     group by
         window_id, round, competency, rubric_id, rubric_version, scale_id, attribute,
         group_value, is_disclosed, score, matched_mean, cube (role_family)
@@ -54,7 +56,11 @@ SCHEMA = pa.schema(
 
 
 def score_gaps(
-    warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator
+    warehouse: Warehouse,
+    policy: Policy,
+    *,
+    rng: np.random.Generator,
+    slices: Slices = NOTHING_KEPT,
 ) -> pa.Table:
     """Return each group's gap in scores to the largest group, crude and matched.
 
@@ -65,7 +71,26 @@ def score_gaps(
     need 30 people on both sides, the class of the difference 200. `rng` is not drawn
     from.
     """
-    counts = warehouse.read_arrow(_COUNTS).to_pandas()
+    counted = contents(
+        warehouse, "select * from marts.fct_score_counts", by="window_id"
+    )
+    rates = warehouse.read_arrow(ADVANCED_SHARES, [["year", "all"]]).to_pandas()
+
+    def parts(window: Window) -> list[Part]:
+        return [counted[window.id], rates[rates["window_id"] == window.id]]
+
+    return slices.by_window(
+        windows(warehouse, "all", "year"),
+        parts,
+        lambda new: _score_gaps(warehouse, rates, [window.id for window in new]),
+    )
+
+
+def _score_gaps(
+    warehouse: Warehouse, rates: pd.DataFrame, asked: list[str]
+) -> pa.Table:
+    """The rows of some windows."""
+    counts = warehouse.read_arrow(_COUNTS, [asked]).to_pandas()
     if counts.empty:
         return SCHEMA.empty_table()
     code, slices = group_codes(counts, SLICE)
@@ -79,7 +104,6 @@ def score_gaps(
     frame["n_unknown"] = frame["slice"].map(unknown).fillna(0)
     frame = _gap(frame, known)
     frame = _matched(frame, known)
-    rates = warehouse.read_arrow(ADVANCED_SHARES, [["year", "all"]]).to_pandas()
     frame = frame.merge(rates, how="left",
                         on=["window_id", "role_family", "round"])  # fmt: skip
     frame["expected_impact_ratio"] = expected_ratio(

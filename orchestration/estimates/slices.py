@@ -3,18 +3,20 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.feather as feather
-from numpy.typing import NDArray
 
-Part: TypeAlias = str | NDArray[Any] | pd.DataFrame
+from orchestration.estimates.windows import Window
+
+Part: TypeAlias = str | pd.DataFrame
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -40,20 +42,64 @@ class Slices:
 
     def table(self, parts: Iterable[Part], compute: Callable[[], pa.Table]) -> pa.Table:
         """Return what `compute` gives, from the folder if it did so for equal parts."""
+        path = self._path(parts)
+        found = self._kept(path)
+        if found is None:
+            found = compute()
+            self._keep(path, found)
+        return found
+
+    def by_window(
+        self,
+        windows: Sequence[Window],
+        parts: Callable[[Window], Iterable[Part]],
+        compute: Callable[[list[Window]], pa.Table],
+    ) -> pa.Table:
+        """Return the rows of all windows, computed for those whose parts are new.
+
+        Parameters
+        ----------
+        windows : sequence of Window
+        parts : callable
+            What the rows of a window depend on, besides its id and bounds.
+        compute : callable
+            The rows of some windows at once, or of none, each with its `window_id`;
+            those of a window must not depend on which others are asked for.
+        """
+        paths = {
+            window.id: self._path([window.part, *parts(window)]) for window in windows
+        }
+        found = {name: self._kept(path) for name, path in paths.items()}
+        new = [window for window in windows if found[window.id] is None]
+        table = compute(new)
+        tables = []
+        for window in windows:
+            rows = found[window.id]
+            if rows is None:
+                rows = table.filter(pc.field("window_id") == window.id)
+                self._keep(paths[window.id], rows)
+            tables.append(rows)
+        return pa.concat_tables([table.slice(0, 0), *tables])
+
+    def _path(self, parts: Iterable[Part]) -> Path | None:
+        """Where the table of equal parts is kept."""
         if self._folder is None:
-            return compute()
+            return None
         name = f"{_digest(self._salt, parts)}.arrow"
         self._used.add(name)
-        path = self._folder / name
-        if path.is_file():
-            return feather.read_table(path)
-        table = compute()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder / name
+
+    def _kept(self, path: Path | None) -> pa.Table | None:
+        return feather.read_table(path) if path and path.is_file() else None
+
+    def _keep(self, path: Path | None, table: pa.Table) -> None:
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
         # A crash leaves no half table behind.
-        aside = path.with_name(f".{name}-{os.getpid()}")
+        aside = path.with_name(f".{path.name}-{os.getpid()}")
         feather.write_feather(table, aside, compression="zstd")
         aside.replace(path)
-        return table
 
     def forget_others(self) -> None:
         """Remove the tables nobody asked for since this was made."""
@@ -89,11 +135,8 @@ def _digest(salt: str, parts: Iterable[Part]) -> str:
     for part in parts:
         if isinstance(part, pd.DataFrame):
             digest.update("|".join(part.columns).encode())
-            part = pd.util.hash_pandas_object(part, index=False).to_numpy()
-        if isinstance(part, str):
-            digest.update(part.encode())
+            digest.update(pd.util.hash_pandas_object(part, index=False).to_numpy())
         else:
-            digest.update(f"{part.dtype}{part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).tobytes())
+            digest.update(part.encode())
         digest.update(b"\0")
     return digest.hexdigest()

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from orchestration.estimates.added_validity import CORE_SHARE, added_validity
 from orchestration.estimates.frames import arrow_table, group_codes
-from orchestration.estimates.ratings import Window, windows
+from orchestration.estimates.slices import NOTHING_KEPT, Slices, side_by_side
+from orchestration.estimates.windows import Window, contents_of, windows
 from orchestration.settings import Policy
 from orchestration.statistics import validity
 from orchestration.statistics.multiplicity import benjamini_hochberg
@@ -22,6 +23,7 @@ _WORK_SAMPLE = 0.33
 # Self-ratings, peers and surveys of the new hire are no outcome of the job.
 _OTHER_KINDS = ("self", "peer", "hire_survey")
 
+_MARTS = ("dim_windows", "fct_hires", "fct_performance_reviews", "fct_ratings")
 _SCORES = """
     select
         application_id,
@@ -96,7 +98,11 @@ SCHEMA = pa.schema(
 
 
 def predictive_validity(
-    warehouse: Warehouse, policy: Policy, *, rng: np.random.Generator
+    warehouse: Warehouse,
+    policy: Policy,
+    *,
+    rng: np.random.Generator,
+    slices: Slices = NOTHING_KEPT,
 ) -> pa.Table:
     """Return the correlation of interview scores with later reviews, by predictor.
 
@@ -105,8 +111,17 @@ def predictive_validity(
     of their last scorecard. Pooled rows correlate within role families: differences
     between families are taken out of both sides. What a score adds to the others, and
     the correction of rounds for selection on all of them, come from the hires who have
-    every score of the set. `rng` is not drawn from.
+    every score of the set. `rng` is not drawn from. Every window depends on all of the
+    history, which the scores are standardised over.
     """
+    return slices.table(
+        [policy.model_dump_json(), *contents_of(warehouse, _MARTS)],
+        lambda: _predictive_validity(warehouse, policy),
+    )
+
+
+def _predictive_validity(warehouse: Warehouse, policy: Policy) -> pa.Table:
+    """All windows, from scores read once."""
     scores = warehouse.read_arrow(_SCORES).to_pandas()
     hires = warehouse.read_arrow(_HIRES).to_pandas()
     if scores.empty or hires.empty:
@@ -116,10 +131,10 @@ def predictive_validity(
     scored = scored.merge(hires, on="application_id", how="left")
     # Numbers are compared faster than names.
     scored["application_id"] = pd.factorize(scored["application_id"])[0]
-    parts = [
-        _window_rows(scored, window, policy)
-        for window in windows(warehouse, "all", "year")
-    ]
+    parts = side_by_side(
+        lambda window: _window_rows(scored, window, policy),
+        windows(warehouse, "all", "rolling", "year"),
+    )
     kept = [part for part in parts if not part.empty]
     if not kept:
         return SCHEMA.empty_table()

@@ -1,6 +1,7 @@
 """Time to an event with open cases: curves, quantiles, means, shares, comparisons."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -560,9 +561,7 @@ def _survival(table: _Table) -> tuple[Floats, Floats]:
         logs = np.where(stay > 0, np.log1p(-ended / table.n_at_risk), 0.0)
         terms = np.where(stay > 0, ended / (table.n_at_risk * stay), 0.0)
     log_survival = _running(logs, table.start)
-    # Running sums pass from group to group and leave crumbs; before a group's first
-    # event the curve is exactly 1, and when all have ended exactly 0.
-    log_survival[_running((ended > 0).astype(np.int64), table.start) == 0] = 0.0
+    # When all have ended the curve is exactly 0.
     survival = np.where(stay > 0, np.exp(log_survival), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.sqrt(np.maximum(_running(terms, table.start), 0.0)) / -log_survival
@@ -649,10 +648,15 @@ def _table(cases: _Cases) -> _Table:
 
 
 def _running(values: NDArray[Number], start: Integers) -> NDArray[Number]:
-    """Running sum along the rows, anew from each start."""
-    total = np.cumsum(values, axis=0, dtype=values.dtype)
-    sizes = np.diff(np.append(start, len(values)))
-    return total - np.repeat(total[start] - values[start], sizes, axis=0)
+    """Running sum along the rows, anew from each start.
+
+    One sum over all less what came before a group would leave crumbs of other groups in
+    its last digits.
+    """
+    total = np.empty_like(values)
+    for first, last in pairwise([*start.tolist(), len(values)]):
+        np.cumsum(values[first:last], axis=0, out=total[first:last])
+    return total
 
 
 def _total(group: Integers, values: NDArray[Number], n_groups: int) -> NDArray[Number]:

@@ -1,5 +1,6 @@
 """Results of slices are kept by the content of what they were computed from."""
 
+import datetime as dt
 from threading import Event
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from orchestration.estimates.slices import Slices, side_by_side, stream
+from orchestration.estimates.windows import Window
 
 
 class Counted:
@@ -21,7 +23,23 @@ class Counted:
         return pa.table({"run": [self.runs], "name": ["ä"]})
 
 
-PARTS = ("2026Q1", np.arange(3), pd.DataFrame({"round": ["onsite"], "n": [2]}))
+PARTS = ("2026Q1", pd.DataFrame({"round": ["onsite"], "n": [2]}))
+QUARTERS = [
+    Window(f"2026Q{n}", "quarter", dt.date(2026, 3 * n - 2, 1), dt.date(2026, 3 * n, 1))
+    for n in (1, 2, 3)
+]
+
+
+class CountedWindows:
+    """A computation that says which windows it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, windows: list[Window]) -> pa.Table:
+        self.asked += [window.id for window in windows]
+        ids = [window.id for window in windows for _ in range(2)]
+        return pa.table({"window_id": pa.array(ids, pa.string())})
 
 
 def test_equal_parts_are_computed_once(tmp_path):
@@ -38,12 +56,12 @@ def test_equal_parts_are_computed_once(tmp_path):
     "other",
     [
         ("2026Q2", *PARTS[1:]),
-        ("2026Q1", np.arange(4), PARTS[2]),
-        ("2026Q1", np.arange(3.0), PARTS[2]),
-        ("2026Q1", np.arange(3), PARTS[2].assign(n=3)),
-        ("2026Q1", np.arange(3), PARTS[2].rename(columns={"n": "m"})),
+        ("2026Q1", PARTS[1].assign(n=3)),
+        ("2026Q1", PARTS[1].assign(n=2.5)),
+        ("2026Q1", PARTS[1].rename(columns={"n": "m"})),
+        ("2026Q1", PARTS[1].iloc[[0, 0]]),
     ],
-    ids=["text", "length", "type", "value", "column"],
+    ids=["text", "value", "type", "column", "length"],
 )
 def test_other_parts_are_computed_anew(tmp_path, other):
     compute = Counted()
@@ -52,6 +70,36 @@ def test_other_parts_are_computed_anew(tmp_path, other):
     Slices(tmp_path).table(other, compute)
 
     assert compute.runs == 2
+
+
+def test_only_windows_with_new_parts_are_computed(tmp_path):
+    contents = {window.id: "1" for window in QUARTERS}
+    compute, again = CountedWindows(), CountedWindows()
+    first = Slices(tmp_path).by_window(QUARTERS, lambda w: [contents[w.id]], compute)
+    contents["2026Q2"] = "2"
+
+    second = Slices(tmp_path).by_window(QUARTERS, lambda w: [contents[w.id]], again)
+
+    assert compute.asked == ["2026Q1", "2026Q2", "2026Q3"]
+    assert again.asked == ["2026Q2"]
+    assert second.equals(first)
+
+
+def test_a_window_that_moves_is_computed_anew(tmp_path):
+    Slices(tmp_path).by_window(QUARTERS[:1], lambda _: ["1"], CountedWindows())
+    moved = Window("2026Q1", "quarter", dt.date(2026, 2, 1), dt.date(2026, 5, 1))
+    compute = CountedWindows()
+
+    Slices(tmp_path).by_window([moved], lambda _: ["1"], compute)
+
+    assert compute.asked == ["2026Q1"]
+
+
+def test_no_windows_are_a_table_without_rows():
+    table = Slices().by_window([], lambda _: ["1"], CountedWindows())
+
+    assert table.num_rows == 0
+    assert table.schema.names == ["window_id"]
 
 
 def test_another_version_of_the_code_computes_anew(tmp_path):

@@ -35,5 +35,5 @@ select
     as_decimal(halo_index, status) as halo_index
 from interviewer_calibration
 -- Quarters of single roles are too thin to judge anybody by.
-where interviewer_id <> 'none' and (window_kind = 'year' or role_family = 'all')
+where interviewer_id <> 'none' and (window_kind <> 'quarter' or role_family = 'all')
 order by slice, estimate desc nulls last, interviewer

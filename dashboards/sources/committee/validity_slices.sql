@@ -4,7 +4,8 @@ select
     || readable(outcome) as label,
     row_number() over (
         order by
-            role_family <> 'all', window_kind <> 'all', window_start desc, outcome,
+            role_family <> 'all', window_kind <> 'all', window_place(window_kind),
+            window_start desc, outcome,
             role_family
     ) as place
 from (

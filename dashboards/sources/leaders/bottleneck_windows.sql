@@ -3,7 +3,7 @@ select
     window_id,
     pooled(window_label, '') || case when not is_closed then ' (still open)' else '' end as label,
     row_number() over (
-        partition by role_family order by window_kind <> 'year', window_start desc
+        partition by role_family order by window_place(window_kind), window_start desc
     ) as place
 from (
     select distinct

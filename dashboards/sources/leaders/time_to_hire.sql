@@ -3,7 +3,6 @@ select
     role_family || ' × ' || source as slice,
     window_id,
     window_kind,
-    case when window_kind = 'quarter' then 'quarter' else 'year' end as grain,
     window_label || case when not is_closed then ' (open)' else '' end as window_label,
     cast(window_start as varchar) as starts_on,
     status,
