@@ -9,6 +9,27 @@ import duckdb
 import pyarrow as pa
 
 
+def connect(
+    path: Path | str = ":memory:", *, read_only: bool = False, **settings: str | int
+) -> duckdb.DuckDBPyConnection:
+    """Return a connection that fetches nothing and prints nothing.
+
+    DuckDB writes a progress bar among our output wherever a query takes two seconds,
+    unless it is told not to.
+    """
+    connection = duckdb.connect(
+        str(path),
+        read_only=read_only,
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            **settings,
+        },
+    )
+    connection.execute("set enable_progress_bar = false")
+    return connection
+
+
 class Warehouse(Protocol):
     """What estimates, gates and publishing need of an engine."""
 
@@ -39,14 +60,7 @@ class DuckDBWarehouse:
         *,
         parquet: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self._connection = duckdb.connect(
-            str(path),
-            read_only=str(path) != ":memory:",
-            config={
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-            },
-        )
+        self._connection = connect(path, read_only=str(path) != ":memory:")
         self._connection.execute("set timezone = 'UTC'")
         for name, files in (parquet or {}).items():
             schema, _, table = name.partition(".")

@@ -571,16 +571,22 @@ def _marts(root: Path) -> tuple[Path, Any]:
     from orchestration.dbt_runner import build
     from orchestration.defs.dbt import SETS, parquet_sources
     from orchestration.landing import ingest
-    from orchestration.publishing.generation import plan_generation, start_building
+    from orchestration.publishing.generation import (
+        code_version,
+        plan_generation,
+        start_building,
+    )
     from orchestration.settings import Home, load_settings
 
     home, settings = Home(root), load_settings(root)
-    built = home.generations / ".building-bench" / "warehouse.duckdb"
+    # Marts of other models would be measured in silence.
+    run = f"bench-{code_version()[:12]}"
+    built = home.generations / f".building-{run}" / "warehouse.duckdb"
     if built.is_file():
         return built, settings.policy
     taken = ingest(home, settings.sources, progress=lambda _: None)
     plan = plan_generation(settings, taken)
-    building = start_building(settings, "bench", plan, taken)
+    building = start_building(settings, run, plan, taken)
     results = build(
         " ".join(f"fqn:calibrant.{folder}" for folder in SETS["core"]),
         warehouse=building.warehouse,

@@ -27,6 +27,7 @@ from orchestration.landing.reader import (
     TextRows,
 )
 from orchestration.settings import SourceConfig
+from orchestration.warehouse import connect
 
 __all__ = [
     "PARSER_VERSION",
@@ -75,15 +76,7 @@ def workbench(folder: Path, *, home: Path) -> Iterator[duckdb.DuckDBPyConnection
     home : Path
         Where raw and what is restricted are written.
     """
-    connection = duckdb.connect(
-        config={
-            "temp_directory": str(folder),
-            "memory_limit": "1GB",
-            "threads": 2,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-    )
+    connection = connect(temp_directory=str(folder), memory_limit="1GB", threads=2)
     try:
         places = {f"{way}/" for p in (folder, home) for way in (p, p.resolve())}
         allowed = ", ".join(map(_quoted, sorted(places)))

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from orchestration.landing.identity import ledger_digest
 from orchestration.ledger import Ledger
 from orchestration.settings import Home, SettingsError, load_yaml
+from orchestration.warehouse import connect
 
 LINK_SCHEMA = pa.schema(
     [
@@ -240,7 +241,7 @@ def proposals(
     """
     if not raw.get("employees") or not raw.get("candidates"):
         return []
-    with duckdb.connect() as connection:
+    with connect() as connection:
         connection.execute("set timezone = 'UTC'")
         for entity in ("employees", "candidates", "applications", "offers"):
             _register(connection, entity, raw.get(entity, ()))
@@ -276,7 +277,7 @@ def links(found: Sequence[Proposal]) -> pa.Table:
 def alias_proposals(home: Home, interviewers: Sequence[Path]) -> list[tuple[str, ...]]:
     """Return ids of interviewers of several sources who bear the same name."""
     files = [home.restricted / "interviewers" / path.name for path in interviewers]
-    with duckdb.connect() as connection:
+    with connect() as connection:
         _register(connection, "people", files)
         columns = {row[0] for row in connection.sql("describe people").fetchall()}
         if "full_name" not in columns:

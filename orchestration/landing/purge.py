@@ -25,6 +25,7 @@ from orchestration.landing.ingest import Ingest
 from orchestration.landing.people import links, load_identity
 from orchestration.landing.store import FORMS, Arrived, read_note, write_text
 from orchestration.settings import Home, Settings, SettingsError
+from orchestration.warehouse import connect
 
 # Ids by the table whose key they are; each is found through the application.
 _OF_APPLICATIONS = {
@@ -85,7 +86,7 @@ class Finder:
             raise SettingsError(
                 f"{person!r}: write `candidate`, `employee` or `staff` before the id"
             )
-        with duckdb.connect() as connection:
+        with connect() as connection:
             found = self._people(connection, text)
             if space:
                 found = {space: found.get(space, {})}
@@ -593,7 +594,7 @@ def remains(home: Home, subject: Subject) -> list[str]:
 
 
 def _in_duckdb(path: Path, exact: set[str]) -> bool:
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with connect(path, read_only=True) as connection:
         columns = connection.execute(
             "select schema_name, table_name, column_name from duckdb_columns()"
             " where data_type = 'VARCHAR' and not internal"
@@ -627,7 +628,7 @@ def due(settings: Settings, taken: Ingest, *, as_of: dt.date) -> list[tuple[str,
     if not months:
         return []
     finder = Finder(settings, taken)
-    with duckdb.connect() as connection:
+    with connect() as connection:
         applications = finder._raw(
             connection,
             "applications",

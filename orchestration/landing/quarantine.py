@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from orchestration.landing.ingest import MESSAGES, Ingest
 from orchestration.settings import Home, Sources
+from orchestration.warehouse import connect
 
 # Judged against everything else that was delivered, anew in every generation.
 GENERATION_MESSAGES = {
@@ -96,7 +97,7 @@ def set_aside(taken: Ingest, warehouse: Path | None) -> list[SetAside]:
         for row in taken.quarantine_table().to_pylist()
     ]  # fmt: skip
     if warehouse and warehouse.is_file():
-        with duckdb.connect(str(warehouse), read_only=True) as connection:
+        with connect(warehouse, read_only=True) as connection:
             found = connection.execute(
                 "select source, entity, file, line, code"
                 " from intermediate.int_quarantined_rows"

@@ -27,6 +27,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from orchestration.doctor import node_problem
+from orchestration.warehouse import connect
 
 DASHBOARDS = Path(__file__).resolve().parents[2] / "dashboards"
 AUDIENCES = ("leaders", "committee")
@@ -193,7 +194,7 @@ def _assemble(audience: str, published: Path, work: Path) -> Path:
 def _tables(audience: str, published: Path) -> Iterator[tuple[str, pa.Table]]:
     """Yield each source query's name and result over the published tables."""
     folder = DASHBOARDS / "sources"
-    with duckdb.connect() as warehouse:
+    with connect() as warehouse:
         for parquet in sorted(published.glob("*.parquet")):
             warehouse.read_parquet(str(parquet)).create_view(parquet.stem)
         warehouse.execute((folder / "macros.sql").read_text(encoding="utf-8"))

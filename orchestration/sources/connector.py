@@ -25,6 +25,7 @@ from orchestration.landing.purge import names_erased
 from orchestration.settings import ConnectorConfig, Home, Settings, SourceConfig
 from orchestration.sources import SourceError
 from orchestration.sources.mirror import Mirror, Record
+from orchestration.warehouse import connect
 
 SQL = Path(__file__).with_name("sql")
 _KINDS = {
@@ -435,13 +436,7 @@ def _sections(translation: str) -> Iterator[tuple[str, str]]:
 @contextmanager
 def _bench(source: SourceConfig) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with the macros that translations use."""
-    connection = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "threads": 2,
-        }
-    )
+    connection = connect(threads=2)
     try:
         connection.execute("set timezone = 'UTC'")
         for macro, mapping in (

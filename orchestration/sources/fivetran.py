@@ -21,6 +21,7 @@ from orchestration.sources.greenhouse import KNOWN, Greenhouse
 from orchestration.sources.http import secret
 from orchestration.sources.lever import OFFER_STATUSES, Lever
 from orchestration.sources.mirror import Mirror
+from orchestration.warehouse import connect
 
 __all__ = ["FivetranGreenhouse", "FivetranLever"]
 
@@ -430,7 +431,7 @@ class Fivetran(Connector):
 
     def check(self) -> list[Access]:
         """Return which tables and columns are there, and what is lost without."""
-        bench = duckdb.connect(config={"threads": 2})
+        bench = connect(threads=2)
         bench.execute("set timezone = 'UTC'")
         try:
             with self._place(bench) as place:
