@@ -28,21 +28,27 @@ _WINDOWS = """
     order by window_kind, window_start
 """
 # Stays of applications that entered a stage in the window, or in the year before it.
+# Windows, which overlap, begin with a month: stays are counted by month before.
 _STAYS = """
-    with placed as (
+    with stays as (
         select
-            windows.window_id,
-            outcomes.role_family,
-            outcomes.stage,
-            round(outcomes.in_stage_days * 24) / 24 as days,
-            outcomes.is_in_stage_censored as is_open
-        from marts.fct_stage_outcomes as outcomes
+            role_family,
+            stage,
+            date_trunc('month', first_entered_at) as month,
+            round(in_stage_days * 24) / 24 as days,
+            is_in_stage_censored as is_open,
+            count(*) as n
+        from marts.fct_stage_outcomes
+        where in_stage_days is not null
+        group by all
+    ),
+    placed as (
+        select windows.window_id, stays.*
+        from stays
         inner join marts.dim_windows as windows
-            on outcomes.first_entered_at >= windows.{start}
-            and outcomes.first_entered_at < windows.{end}
-        where
-            windows.window_kind in ('quarter', 'rolling', 'year')
-            and outcomes.in_stage_days is not null
+            on stays.month >= windows.{start}
+            and stays.month < windows.{end}
+        where windows.window_kind in ('quarter', 'rolling', 'year')
     )
     select
         window_id,
@@ -51,7 +57,7 @@ _STAYS = """
         stage,
         days,
         is_open,
-        cast(count(*) as bigint) as n
+        cast(sum(n) as bigint) as n
     from placed
     group by window_id, stage, days, is_open, cube (role_family)
     order by all
@@ -195,32 +201,43 @@ _HOURS_TAKEN = f"""
         select application_id, stage, count(*) as n_visits
         from marts.fct_stage_visits
         group by application_id, stage
+    ),
+    taken as (
+        select
+            outcomes.role_family,
+            outcomes.stage,
+            date_trunc('month', outcomes.first_entered_at) as month,
+            count(*) as n_left,
+            sum(coalesce(visits.n_visits, 1)) as n_visits,
+            sum(coalesce(spent.n_timed, 0)) as n_timed,
+            count(spent.application_id) as n_interviewed,
+            sum(coalesce(spent.seconds, 0)) as seconds
+        from marts.fct_stage_outcomes as outcomes
+        left join spent
+            on outcomes.application_id = spent.application_id
+            and outcomes.stage = spent.stage
+        left join visits
+            on outcomes.application_id = visits.application_id
+            and outcomes.stage = visits.stage
+        where not outcomes.is_skipped and not outcomes.is_in_stage_censored
+        group by all
     )
     select
         windows.window_id,
-        case when grouping(outcomes.role_family) = 1 then 'all'
-            else outcomes.role_family end as role_family,
-        outcomes.stage,
-        cast(count(*) as bigint) as n_left,
-        cast(sum(coalesce(visits.n_visits, 1)) as bigint) as n_visits,
-        cast(sum(coalesce(spent.n_timed, 0)) as bigint) as n_timed,
-        cast(count(spent.application_id) as bigint) as n_interviewed,
-        cast(sum(coalesce(spent.seconds, 0)) as bigint) / 3600.0 as hours
-    from marts.fct_stage_outcomes as outcomes
+        case when grouping(taken.role_family) = 1 then 'all'
+            else taken.role_family end as role_family,
+        taken.stage,
+        cast(sum(taken.n_left) as bigint) as n_left,
+        cast(sum(taken.n_visits) as bigint) as n_visits,
+        cast(sum(taken.n_timed) as bigint) as n_timed,
+        cast(sum(taken.n_interviewed) as bigint) as n_interviewed,
+        cast(sum(taken.seconds) as bigint) / 3600.0 as hours
+    from taken
     inner join marts.dim_windows as windows
-        on outcomes.first_entered_at >= windows.window_start
-        and outcomes.first_entered_at < windows.window_end
-    left join spent
-        on outcomes.application_id = spent.application_id
-        and outcomes.stage = spent.stage
-    left join visits
-        on outcomes.application_id = visits.application_id
-        and outcomes.stage = visits.stage
-    where
-        windows.window_kind in ('quarter', 'rolling', 'year')
-        and not outcomes.is_skipped
-        and not outcomes.is_in_stage_censored
-    group by windows.window_id, outcomes.stage, cube (outcomes.role_family)
+        on taken.month >= windows.window_start
+        and taken.month < windows.window_end
+    where windows.window_kind in ('quarter', 'rolling', 'year')
+    group by windows.window_id, taken.stage, cube (taken.role_family)
     order by all
 """
 # A busy but ordinary week: one in seven is busier.

@@ -29,22 +29,33 @@ _ALL_SOURCES = {"source": "'all'", "pools": "cube (role_family)"}
 _KINDS_BY_SOURCE = ("all", "quarter", "year")
 _KINDS = (*_KINDS_BY_SOURCE, "month", "rolling")
 # Whole hours: nothing a reader sees is finer, and a million visits share few of them.
+# Windows, which overlap, begin with a month: cases are counted by month before.
 _PLACED = """
-    with placed as (
+    with cases as (
         select
-            windows.window_id,
-            outcomes.role_family,
-            coalesce(outcomes.source, 'unspecified') as source,
-            outcomes.stage,
-            outcomes.outcome,
-            outcomes.is_skipped,
-            outcomes.is_in_stage_censored,
-            round(outcomes.outcome_days * 24) / 24 as outcome_days,
-            round(outcomes.in_stage_days * 24) / 24 as in_stage_days
-        from marts.fct_stage_outcomes as outcomes
+            role_family,
+            coalesce(source, 'unspecified') as source,
+            stage,
+            outcome,
+            is_skipped,
+            is_in_stage_censored,
+            round(outcome_days * 24) / 24 as outcome_days,
+            round(in_stage_days * 24) / 24 as in_stage_days,
+            date_trunc('month', {moment}) as month
+        from marts.fct_stage_outcomes
+    ),
+    counted as (
+        select role_family, source, stage, month, {columns}, count(*) as n
+        from cases
+        {where}
+        group by all
+    ),
+    placed as (
+        select windows.window_id, counted.*
+        from counted
         inner join marts.dim_windows as windows
-            on outcomes.{moment} >= windows.window_start
-            and outcomes.{moment} < windows.window_end
+            on counted.month >= windows.window_start
+            and counted.month < windows.window_end
             and windows.window_id in (select unnest(?))
     )
     select
@@ -54,9 +65,8 @@ _PLACED = """
         {source} as source,
         stage,
         {columns},
-        cast(count(*) as bigint) as n
+        cast(sum(n) as bigint) as n
     from placed
-    {where}
     group by window_id, stage, {columns}, {pools}
 """
 _COHORT = {

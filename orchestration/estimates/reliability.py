@@ -81,34 +81,36 @@ JUDGED = """
             coalesce(round, 'unspecified'),
             cast(submitted_at as date)
     ),
-    rated as (
+    reached as (
         select
-            spans.window_id,
             days.application_id,
             days.role_family,
             days.round,
-            max(days.rated_at) as rated_at
-        from days
-        inner join spans
-            on days.rated_at >= spans.window_start
-            and days.rated_at < spans.window_end
-        group by all
-    ),
-    judged as (
-        select
-            rated.window_id,
-            rated.role_family,
-            rated.round,
+            days.rated_at,
             max_by(
                 outcomes.outcome, (outcomes.stage_order, outcomes.stage)
             ) as outcome
-        from rated
+        from days
         inner join marts.fct_stage_outcomes as outcomes
-            on rated.application_id = outcomes.application_id
-            and outcomes.first_entered_at <= rated.rated_at
+            on days.application_id = outcomes.application_id
+            and outcomes.first_entered_at <= days.rated_at
             and not outcomes.is_skipped
         group by
-            rated.window_id, rated.application_id, rated.role_family, rated.round
+            days.application_id, days.role_family, days.round, days.rated_at
+    ),
+    judged as (
+        select
+            spans.window_id,
+            reached.role_family,
+            reached.round,
+            max_by(reached.outcome, reached.rated_at) as outcome
+        from reached
+        inner join spans
+            on reached.rated_at >= spans.window_start
+            and reached.rated_at < spans.window_end
+        group by
+            spans.window_id, reached.application_id, reached.role_family,
+            reached.round
     )
 """
 # Share of the decided applications that advanced from it. Equal data give equal rows:
