@@ -185,20 +185,29 @@ def _compared(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _adjusted(frame: pd.DataFrame, strata: pd.DataFrame) -> pd.DataFrame:
     """Mantel-Haenszel against the reference group over strata of jobs."""
-    strata = strata[[*GROUP, "stratum", "n", "selected"]]
+    # Groups by number: millions of strata are compared.
+    code, groups = group_codes(strata, GROUP)
+    strata = pd.DataFrame(
+        {
+            "group": code,
+            "stratum": pd.factorize(strata["stratum"])[0],
+            "n": strata["n"],
+            "selected": strata["selected"],
+        }
+    )
+    named = groups.reset_index(names="group")
     rows = frame[[*GROUP, "reference_group", "is_reference"]].assign(
         row=np.arange(len(frame))
     )
     rows = rows[~rows["is_reference"] & rows["reference_group"].notna()]
-    own = rows.merge(strata, on=GROUP)
+    rows = rows.merge(named, on=GROUP).merge(
+        named.rename(columns={"group": "beside", "group_value": "reference_group"}),
+        on=[*SLICE, "reference_group"],
+    )[["row", "group", "beside"]]
     beside = strata.rename(
-        columns={
-            "group_value": "reference_group",
-            "n": "beside_n",
-            "selected": "beside_selected",
-        }
+        columns={"group": "beside", "n": "beside_n", "selected": "beside_selected"}
     )
-    paired = own.merge(beside, on=[*SLICE, "stratum", "reference_group"])
+    paired = rows.merge(strata, on="group").merge(beside, on=["beside", "stratum"])
     result = mantel_haenszel(
         paired["selected"],
         paired["n"],

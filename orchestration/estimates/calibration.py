@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
 from orchestration.estimates.frames import Z95
 from orchestration.estimates.ratings import RatingHistory, Ratings, rating_contents
@@ -14,6 +14,7 @@ from orchestration.estimates.slices import NOTHING_KEPT, Slices, side_by_side, s
 from orchestration.estimates.windows import Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.codes import distinct, levels
+from orchestration.statistics.halo import halo
 from orchestration.statistics.multiplicity import benjamini_hochberg
 from orchestration.statistics.severity import (
     Misfit,
@@ -108,11 +109,9 @@ def interviewer_calibration(
 
     def compute(new: list[Window]) -> pa.Table:
         history = RatingHistory(warehouse, new)
-
-        def table(window: Window) -> pa.Table:
-            return _window_table(history.ratings(window), window, policy, rng)
-
-        return pa.concat_tables([SCHEMA.empty_table(), *side_by_side(table, new)])
+        items = ((history.ratings(window), window, policy, rng) for window in new)
+        tables = side_by_side(_window_table, items, n_cases=len(history))
+        return pa.concat_tables([SCHEMA.empty_table(), *tables])
 
     return slices.by_window(
         asked, lambda window: [policy.model_dump_json(), rated[window.id]], compute
@@ -377,10 +376,8 @@ def _halo(
 ) -> dict[str, Floats]:
     """Correlation between competencies on the interviewer's cards, minus the peers'.
 
-    Peers are all cards of the same cell. The standard error is that of a ratio of
-    sums over cards, by linearisation, with the spread of cards pooled over
-    interviewers: an interviewer's own few cards tell it badly, and a small error goes
-    with a large index, which called 9 % of healthy companies' interviewers haloed.
+    Peers are all cards of the same cell. The index is for reading; p tests the ratio
+    of variances between and within cards, which finds halo at fewer cards.
     """
     m = cards.n_competencies[chosen].astype(float)
     # Card deviations from what this interviewer usually gives.
@@ -398,11 +395,11 @@ def _halo(
         excess = together - usual[where] * variance
         base = np.bincount(who, variance, minlength=n)
         index = np.bincount(who, excess, minlength=n) / base
-        count = np.bincount(who, minlength=n)
-        left = (excess - index[who] * variance) ** 2
-        freedom = who.size - np.count_nonzero(count)
-        spread = left.sum() / freedom if freedom > 0 else np.nan
-        return {"halo_index": index, "_halo_se": np.sqrt(spread * count) / base}
+    found = halo(
+        cards.total[chosen], cards.squares[chosen], cards.n_competencies[chosen], cell,
+        interviewer,
+    )  # fmt: skip
+    return {"halo_index": index, "_halo_p": found.p}
 
 
 def _flags(frame: pd.DataFrame, group: Integers, policy: Policy) -> NDArray[np.object_]:
@@ -422,7 +419,7 @@ def _flags(frame: pd.DataFrame, group: Integers, policy: Policy) -> NDArray[np.o
     with np.errstate(invalid="ignore", divide="ignore"):
         p = np.stack(
             [
-                norm.sf((judged["halo_index"] / judged["_halo_se"]).to_numpy()),
+                judged["_halo_p"].to_numpy(float),
                 chi2.cdf((cards - 1) * judged["sd_ratio"].to_numpy() ** 2, cards - 1),
                 judged["_misfit_p"].to_numpy(float),
             ]
@@ -430,7 +427,7 @@ def _flags(frame: pd.DataFrame, group: Integers, policy: Policy) -> NDArray[np.o
     # One family: three at the rate each would flag somebody in 10 % of healthy
     # companies.
     q = benjamini_hochberg(p.ravel(), np.tile(group, 3)).reshape(p.shape)
-    halo, compressed, noisy = (q < rate) & np.stack(
+    has_halo, compressed, noisy = (q < rate) & np.stack(
         [
             judged["halo_index"] >= _HALO,
             judged["sd_ratio"] <= _COMPRESSED,
@@ -441,7 +438,7 @@ def _flags(frame: pd.DataFrame, group: Integers, policy: Policy) -> NDArray[np.o
         [
             severe & (frame["severity_shrunk"] > 0),
             severe & (frame["severity_shrunk"] < 0),
-            halo,
+            has_halo,
             compressed,
             noisy,
         ],

@@ -1,12 +1,13 @@
 """Ratings as arrays: codes assigned by SQL once, rows in a fixed order, by window."""
 
 import datetime as dt
-import threading
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestration.estimates.windows import Window, contents
@@ -95,7 +96,6 @@ _CODED = f"""
     inner join interviewers using (interviewer_id)
     inner join cards using (scorecard_id)
     left join questions using (question_id)
-    order by criterion, candidate, interviewer, card, question
 """
 _INTERVIEWERS = f"""
     {_RATED}
@@ -148,6 +148,19 @@ def _bounds(windows: Sequence[Window]) -> list[dt.date]:
     ]
 
 
+def _sorted(coded: pa.Table) -> pa.Table:
+    """Rows in the order of their codes: one key is sorted in half the time of five."""
+    codes = [coded[name].to_numpy().astype(np.int64) for name in _CODES]
+    # A question may be unknown, -1.
+    sizes = [int(code.max(initial=0)) + 2 for code in codes]
+    if math.prod(sizes) >= 2**63:
+        return coded.take(np.lexsort(codes[::-1]))
+    key = np.zeros(coded.num_rows, np.int64)
+    for code, size in zip(codes, sizes, strict=True):
+        key = key * size + code + 1
+    return coded.take(np.argsort(key, kind="stable"))
+
+
 class RatingHistory:
     """All ratings of some windows, read and coded once; `ratings` cuts a window out.
 
@@ -160,9 +173,8 @@ class RatingHistory:
 
     def __init__(self, warehouse: Warehouse, windows: Sequence[Window]) -> None:
         self._warehouse = warehouse
-        self._reading = threading.Lock()
         bounds = _bounds(windows)
-        coded = warehouse.read_arrow(_CODED, bounds)
+        coded = _sorted(warehouse.read_arrow(_CODED, bounds))
         self._interviewers = np.array(
             warehouse.read_arrow(_INTERVIEWERS, bounds)["interviewer_id"].to_pylist(),
             dtype=object,
@@ -173,6 +185,10 @@ class RatingHistory:
         self._is_judged = coded["is_independent"].to_numpy() & asked
         self._value = coded["rating_value"].to_numpy().astype(np.float64, copy=False)
         self._at = coded["submitted_at"].to_numpy()
+
+    def __len__(self) -> int:
+        """Return how many ratings there are."""
+        return self._value.size
 
     def ratings(self, window: Window) -> Ratings:
         """Return the ratings submitted in a window, by interviewers not shadows.
@@ -193,11 +209,9 @@ class RatingHistory:
             present = np.bincount(code[code >= 0]) > 0
             labels[name] = np.flatnonzero(present)
             codes[name] = (np.cumsum(present) - 1)[code[is_judged]]
-        # A connection serves one thread at a time.
-        with self._reading:
-            criteria = self._warehouse.read_arrow(
-                _CRITERIA, [window.start, window.end]
-            ).to_pandas()
+        criteria = self._warehouse.read_arrow(
+            _CRITERIA, [window.start, window.end]
+        ).to_pandas()
         return Ratings(
             criteria=criteria,
             interviewers=self._interviewers[labels["interviewer"]].tolist(),

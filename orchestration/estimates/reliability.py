@@ -1,5 +1,6 @@
 """Rater reliability: would two interviewers give the same candidate the same score."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -174,8 +175,8 @@ CROSSCHECK_SCHEMA = pa.schema(
 class _Cells:
     """Judgements (one per cell, candidate and interviewer), ordered by cell.
 
-    `questions` holds the single ratings of each cell of one competency, for the model
-    that tells questions apart.
+    `questions` holds the single ratings of each cell of one competency, ordered by
+    cell, for the model that tells questions apart.
     """
 
     labels: pd.DataFrame
@@ -214,12 +215,12 @@ def rater_reliability(
 
     def compute(new: list[Window]) -> pa.Table:
         history = RatingHistory(warehouse, new)
-
-        def table(window: Window) -> pa.Table:
-            advanced = rates.get(window.id, none)
-            return _window_table(window, history.ratings(window), advanced, policy, rng)
-
-        return pa.concat_tables([SCHEMA.empty_table(), *side_by_side(table, new)])
+        items = (
+            (window, history.ratings(window), rates.get(window.id, none), policy, rng)
+            for window in new
+        )
+        tables = side_by_side(_window_table, items, n_cases=len(history))
+        return pa.concat_tables([SCHEMA.empty_table(), *tables])
 
     return slices.by_window(asked, parts, compute)
 
@@ -249,7 +250,8 @@ def reliability_crosscheck(
 
     def compared() -> pa.Table:
         rated = RatingHistory(warehouse, [history]).ratings(history)
-        rows = _blocks(_cells(rated), history) if rated.value.size else []
+        cells = _cells(rated, pooled=[True]) if rated.value.size else None
+        rows = _blocks(cells, history) if cells else []
         # A stable sort: blocks of one size keep the order of their labels.
         rows.sort(key=lambda row: -row["n"] * row["n_raters"])
         chosen = [_compared(row) for row in rows[:_MOST_BLOCKS]]
@@ -275,7 +277,7 @@ def _window_table(
     frame = _agreement(frame, cells, policy, stream(rng, window.id))
     frame = frame.merge(rates, on=["role_family", "round"], how="left")
     starts = np.searchsorted(cells.cell, np.arange(len(frame) + 1))
-    singles = dict(list(cells.questions.groupby("cell", sort=False)))
+    asked = np.searchsorted(cells.questions["cell"], np.arange(len(frame) + 1))
     shown = frame["n_multi"] >= policy.show_minimum_candidates
 
     def modelled(place: int) -> dict[str, Any]:
@@ -283,7 +285,8 @@ def _window_table(
             return {}
         rows = slice(starts[place], starts[place + 1])
         rate = float(frame["pass_rate"][place])
-        model: dict[str, Any] = _model(cells, rows, singles.get(place))
+        singles = cells.questions.iloc[asked[place] : asked[place + 1]]
+        model: dict[str, Any] = _model(cells, rows, singles)
         return model | _borderline(cells, rows, rate)
 
     models = [modelled(place) for place in range(len(frame))]
@@ -292,34 +295,30 @@ def _window_table(
     return arrow_table(frame.sort_values(CELL), SCHEMA)
 
 
-def _cells(rated: Ratings) -> _Cells:
+def _cells(rated: Ratings, pooled: Sequence[bool] = (False, True)) -> _Cells:
     """Judgements by competency and by round, by role family and pooled."""
     criteria = rated.criteria
     single = pd.DataFrame(
         {
-            "criterion": rated.criterion,
             "candidate": rated.candidate,
             "interviewer": rated.interviewer,
             "question": rated.question,
             "value": rated.value,
         }
     )
-    keys = ["criterion", "candidate", "interviewer"]
-    judged = single.groupby(keys, sort=True, as_index=False)["value"].mean()
+    criterion, of, by, judged = _judgements(
+        rated.criterion, rated.candidate, rated.interviewer, rated.value
+    )
     parts, labels, questions, first = [], [], [], 0
-    for pooled in (False, True):
+    for is_pooled in pooled:
         for total in (False, True):
             named = criteria[CELL].copy()
-            if pooled:
+            if is_pooled:
                 named["role_family"] = "all"
             if total:
                 named["competency"] = "all"
             code, groups = group_codes(named, CELL)
-            part = judged.assign(cell=code[judged["criterion"]] + first)
-            part = part.groupby(["cell", "candidate", "interviewer"], as_index=False)[
-                "value"
-            ].mean()
-            parts.append(part)
+            parts.append(_judgements(code[criterion] + first, of, by, judged))
             sums = criteria.groupby(code)[
                 ["n_after_debrief", "n_independence_unknown"]
             ].sum()
@@ -328,12 +327,11 @@ def _cells(rated: Ratings) -> _Cells:
             )
             labels.append(groups.join(sums).join(bounds))
             if not total:
-                questions.append(single.assign(cell=code[single["criterion"]] + first))
+                own = single.assign(cell=code[rated.criterion] + first)
+                questions.append(own.sort_values("cell", kind="stable"))
             first += len(groups)
     all_labels = pd.concat(labels, ignore_index=True)
-    rows = pd.concat(parts, ignore_index=True)
-    cell = rows["cell"].to_numpy(np.int64)
-    value = rows["value"].to_numpy(float)
+    cell, candidate, interviewer, value = map(np.concatenate, zip(*parts, strict=True))
     low = all_labels["scale_min"].to_numpy(float)
     step, n_levels = _steps(all_labels)
     level = np.floor((value - low[cell]) / step[cell] + 0.5)
@@ -341,12 +339,27 @@ def _cells(rated: Ratings) -> _Cells:
     return _Cells(
         labels=all_labels.assign(step=step, n_levels=n_levels),
         cell=cell,
-        candidate=rows["candidate"].to_numpy(np.int64),
-        interviewer=rows["interviewer"].to_numpy(np.int64),
+        candidate=candidate,
+        interviewer=interviewer,
         value=value,
         level=level.astype(np.int64),
         questions=pd.concat(questions, ignore_index=True),
     )
+
+
+def _judgements(
+    cell: Integers, candidate: Integers, interviewer: Integers, value: Floats
+) -> tuple[Integers, Integers, Integers, Floats]:
+    """Mean of each cell, candidate and interviewer, in their order."""
+    n_candidates, n_interviewers = (int(c.max()) + 1 for c in (candidate, interviewer))
+    key = (cell * n_candidates + candidate) * n_interviewers + interviewer
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+    size = np.diff(np.append(first, key.size))
+    mean = np.add.reduceat(value[order], first) / size
+    one = order[first]
+    return cell[one], candidate[one], interviewer[one], mean
 
 
 def _steps(labels: pd.DataFrame) -> tuple[Floats, Integers]:
@@ -447,14 +460,14 @@ def _ac2_limits(
 
 
 def _model(
-    cells: _Cells, rows: slice, singles: pd.DataFrame | None
+    cells: _Cells, rows: slice, singles: pd.DataFrame
 ) -> dict[str, float | int | str | None]:
     """Variance components of one cell and what follows from them."""
     linked = largest_component(cells.candidate[rows], cells.interviewer[rows])
     candidate = cells.candidate[rows][linked.mask]
     interviewer = cells.interviewer[rows][linked.mask]
     value, question, per_card = cells.value[rows][linked.mask], None, 1.0
-    if singles is not None and len(singles) > len(cells.cell[rows]):
+    if len(singles) > len(cells.cell[rows]):
         inside = np.isin(singles["candidate"], candidate) & np.isin(
             singles["interviewer"], interviewer
         )
@@ -547,14 +560,13 @@ def _blocks(cells: _Cells, window: Window) -> list[dict[str, Any]]:
     marks = np.random.default_rng(0).integers(
         1, 2**62, int(cells.interviewer.max()) + 1, dtype=np.uint64
     )
-    pooled = (cells.labels["role_family"] == "all").to_numpy()[cells.cell]
     rows = pd.DataFrame(
         {
-            "cell": cells.cell[pooled],
-            "candidate": cells.candidate[pooled],
-            "interviewer": cells.interviewer[pooled],
-            "value": cells.value[pooled],
-            "mark": marks[cells.interviewer[pooled]],
+            "cell": cells.cell,
+            "candidate": cells.candidate,
+            "interviewer": cells.interviewer,
+            "value": cells.value,
+            "mark": marks[cells.interviewer],
         }
     )
     panels = rows.groupby(["cell", "candidate"])["mark"].transform("sum")

@@ -128,12 +128,12 @@ def round_signal(
 
     def compute(new: list[Window]) -> pa.Table:
         history = RatingHistory(warehouse, new)
-
-        def table(window: Window) -> pa.Table:
-            about = facts[window.id]
-            return _window_table(history.ratings(window), window, about, policy)
-
-        return pa.concat_tables([SCHEMA.empty_table(), *side_by_side(table, new)])
+        items = (
+            (history.ratings(window), window, facts[window.id], policy)
+            for window in new
+        )
+        tables = side_by_side(_window_table, items, n_cases=len(history))
+        return pa.concat_tables([SCHEMA.empty_table(), *tables])
 
     return slices.by_window(asked, parts, compute)
 

@@ -161,13 +161,13 @@ def _matched(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
         side = known.merge(keys, left_on=["slice", "group_value"],
                            right_on=["slice", name])  # fmt: skip
         sides.append(side.assign(is_focal=is_focal))
-    people = pd.concat(sides, ignore_index=True)
-    people = people.loc[np.repeat(people.index, people["n"])]
+    counted = pd.concat(sides, ignore_index=True)
+    people = np.repeat(np.arange(len(counted)), counted["n"])
     found = mantel_dif(
-        people["score"],
-        people["matched_mean"],
-        is_focal=people["is_focal"],
-        slice_code=people["comparison"],
+        counted["score"].to_numpy()[people],
+        counted["matched_mean"].to_numpy()[people],
+        is_focal=counted["is_focal"].to_numpy()[people],
+        slice_code=counted["comparison"].to_numpy()[people],
         n_slices=len(frame),
     )
     return frame.assign(

@@ -131,10 +131,12 @@ def _predictive_validity(warehouse: Warehouse, policy: Policy) -> pa.Table:
     scored = scored.merge(hires, on="application_id", how="left")
     # Numbers are compared faster than names.
     scored["application_id"] = pd.factorize(scored["application_id"])[0]
-    parts = side_by_side(
-        lambda window: _window_rows(scored, window, policy),
-        windows(warehouse, "all", "rolling", "year"),
+    items = (
+        (rows, window, policy)
+        for window in windows(warehouse, "all", "rolling", "year")
+        if not (rows := _of_window(scored, window)).empty
     )
+    parts = side_by_side(_window_rows, items, n_cases=len(scored))
     kept = [part for part in parts if not part.empty]
     if not kept:
         return SCHEMA.empty_table()
@@ -192,16 +194,21 @@ def _predictors(scores: pd.DataFrame, hired: pd.Series) -> pd.DataFrame:
     )[["application_id", *_PREDICTOR, "of_set", "z", "last_at"]]
 
 
-def _window_rows(scored: pd.DataFrame, window: Window, policy: Policy) -> pd.DataFrame:
-    """The rows of one window, by role family and pooled, for both outcomes."""
+def _of_window(scored: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """Scores of a window's hires and applicants; none where nobody was hired."""
     start, end = pd.Timestamp(window.start), pd.Timestamp(window.end)
     rated_at = pd.to_datetime(scored["last_at"])
     hired_on = pd.to_datetime(scored["hired_on"])
     is_hired = (hired_on >= start) & (hired_on < end)
-    if not is_hired.any():
-        return pd.DataFrame()
     inside = is_hired | ((rated_at >= start) & (rated_at < end))
-    everyone = scored.assign(is_hired=is_hired)[inside].reset_index(drop=True)
+    inside &= is_hired.any()
+    return scored.assign(is_hired=is_hired)[inside].reset_index(drop=True)
+
+
+def _window_rows(
+    everyone: pd.DataFrame, window: Window, policy: Policy
+) -> pd.DataFrame:
+    """The rows of one window, by role family and pooled, for both outcomes."""
     # Differences between families leave both sides before pooling.
     parts = [
         _correlated(everyone, outcome, pooled=pooled, policy=policy)

@@ -13,9 +13,8 @@ Integers = NDArray[np.int64]
 
 # What other cards of a cell leave of a sum by rounding alone, as a share of it.
 _ROUNDING = 1e-9
-# Cards of a cell's own that weigh as much as those of all cells in telling how far
-# squares of its cards scatter.
-_CELL_CARDS = 100
+# Cards of other cells that help to tell how far squares of a cell's cards scatter.
+_BORROWED_CARDS = 100
 # Below, a few uneven cards carry the mean squares, as on a scale of which hardly any
 # level but one is used; they follow no chi-squared distribution then.
 _FEWEST_DF = 10.0
@@ -49,7 +48,7 @@ class Halo:
 
 @dataclass(frozen=True)
 class _Squares:
-    """Squares of cards by source, in units of the peers', and their degrees."""
+    """Squares of cards in units of the peers', their degrees, and peers' by pair."""
 
     value: Floats
     df: Floats
@@ -58,22 +57,26 @@ class _Squares:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Which interviewer and cell each card belongs to, and the pairs of them."""
+    """Pairs of an interviewer and a cell; `card` and `who` name each card's."""
 
     card: Integers
     who: Integers
+    interviewer: Integers
     cell: Integers
+    n_interviewers: int
 
-    def total(self, value: Floats) -> Floats:
+    def of_pair(self, value: Floats) -> Floats:
         """Sum of the cards of each pair."""
-        return np.bincount(self.card, value, minlength=self.who.size)
+        return _sum(value, self.card, self.cell.size)
 
     def peers(self, value: Floats) -> Floats:
         """Sum of the other interviewers' cards in the cell of each pair."""
-        own = self.total(value)
-        everybody = np.bincount(self.cell, own)[self.cell]
-        rest = everybody - own
-        return np.where(rest > _ROUNDING * everybody, rest, 0.0)
+        own = self.of_pair(value)
+        return _sum(own, self.cell, 0)[self.cell] - own
+
+    def of_interviewer(self, value: Floats) -> Floats:
+        """Sum of the cards of each interviewer."""
+        return _sum(value, self.who, self.n_interviewers)
 
 
 def halo(
@@ -131,106 +134,110 @@ def halo(
     several = cards[2] > 1
     sums, squared, m = (array[several] for array in cards)
     place, who = (array[several] for array in codes)
+    pairs = _pairs(who, place, n_interviewers)
     with np.errstate(divide="ignore", invalid="ignore"):
-        pairs = _pairs(who, place)
-        between, within, is_compared = _in_peers_units(sums, squared, m, who, pairs)
-        return _compared(between, within, is_compared, who, pairs, n_interviewers)
+        return _compared(*_in_peers_units(sums, squared, m, pairs), pairs)
 
 
-def _pairs(who: Integers, cell: Integers) -> _Pairs:
+def _sum(value: Floats, group: Integers, n: int) -> Floats:
+    return np.asarray(np.bincount(group, value, minlength=n), dtype=np.float64)
+
+
+def _pairs(who: Integers, cell: Integers, n_interviewers: int) -> _Pairs:
     n_cells = int(cell.max(initial=0)) + 1
     found, card = levels(who * n_cells + cell)
-    return _Pairs(card, found // n_cells, found % n_cells)
+    return _Pairs(card, who, found // n_cells, found % n_cells, n_interviewers)
 
 
 def _in_peers_units(
-    total: Floats, squares: Floats, m: Floats, who: Integers, pairs: _Pairs
-) -> tuple[_Squares, _Squares, NDArray[np.bool_]]:
-    """Squares between and within cards, and which cards have peers' beside them."""
-    level = (np.bincount(who, total) / np.bincount(who, m))[who]
-    between = (total - m * level) ** 2 / m
+    total: Floats, squares: Floats, m: Floats, pairs: _Pairs
+) -> tuple[_Squares, _Squares]:
+    """Squares between and within cards; cards without peers' beside them have none."""
+    own = pairs.of_interviewer(total) / pairs.of_interviewer(m)
+    between = (total - m * own[pairs.who]) ** 2 / m
     within = np.maximum(squares - total**2 / m, 0.0)
     # An interviewer's mean costs one degree of freedom, shared by the cards.
-    df, df_within = 1 - 1 / np.bincount(who)[who], m - 1
-    peers_df, peers_df_within = pairs.peers(df), pairs.peers(df_within)
-    usual_within = pairs.peers(within) / peers_df_within
-    usual = pairs.peers(between)
+    df = 1 - 1 / np.bincount(pairs.who)[pairs.who]
+    usual, usual_df = pairs.peers(between), pairs.peers(df)
+    usual_within, within_df = pairs.peers(within), pairs.peers(m - 1)
+    is_usual = usual > _ROUNDING * pairs.of_pair(between)
+    is_usual &= usual_within > _ROUNDING * pairs.of_pair(within)
+    usual_within = usual_within / within_df
     # Cards of more competencies vary more between them, by what competencies share.
-    shared = (usual - usual_within * peers_df) / pairs.peers(df * m)
+    shared = (usual - usual_within * usual_df) / pairs.peers(df * m)
     grows = shared > 0
-    usual_between = (
-        np.where(grows, usual_within, usual / peers_df)[pairs.card]
-        + np.where(grows, shared, 0.0)[pairs.card] * m
-    )
-    usual_within = usual_within[pairs.card]
-    is_compared = (usual_between > 0) & (usual_within > 0)
+    base = np.where(grows, usual_within, usual / usual_df)[pairs.card]
+    slope = np.where(grows, shared, 0.0)[pairs.card]
+    kept = is_usual[pairs.card]
 
-    def squares_of(value: Floats, usual: Floats, df: Floats, peers: Floats) -> _Squares:
-        kept = np.where(is_compared, df, 0.0)
-        return _Squares(np.where(is_compared, value / usual, 0.0), kept, peers)
+    def told(value: Floats, unit: Floats, df: Floats, peers: Floats) -> _Squares:
+        return _Squares(np.where(kept, value / unit, 0), np.where(kept, df, 0), peers)
 
     return (
-        squares_of(between, usual_between, df, peers_df),
-        squares_of(within, usual_within, df_within, peers_df_within),
-        is_compared,
+        told(between, base + slope * m, df, usual_df),
+        told(within, usual_within[pairs.card], m - 1, within_df),
     )
 
 
-def _compared(
-    between: _Squares,
-    within: _Squares,
-    is_compared: NDArray[np.bool_],
-    who: Integers,
-    pairs: _Pairs,
-    n_interviewers: int,
-) -> Halo:
+def _compared(between: _Squares, within: _Squares, pairs: _Pairs) -> Halo:
     """The ratio of both sources, and what chance makes of it."""
-    n = np.bincount(who[is_compared], minlength=n_interviewers)
-    sums = [
-        np.bincount(who, array, minlength=n_interviewers)
-        for array in (between.value, between.df, within.value, within.df)
-    ]
-    ratio = (sums[0] / sums[1]) / (sums[2] / sums[3])
-    left_between, chance_between = _scatter(between, sums[0], sums[1], who, n)
-    left_within, chance_within = _scatter(within, sums[2], sums[3], who, n)
-    # Squares between and within cards that go together would narrow the error; peers
-    # with few uneven cards show that by chance, so it is only let widen it.
-    both = left_between * left_within
-    own_between, peers_between = _errors(
-        between, sums[1], left_between**2, chance_between, both, pairs, n.size
+    n = pairs.of_interviewer((within.df > 0).astype(float)).astype(np.int64)
+    ratio = _mean_square(between, pairs) / _mean_square(within, pairs)
+    scatter, expected = _scatter(between, n, pairs)
+    scatter_within, expected_within = _scatter(within, n, pairs)
+    # Squares that are large together narrow the error of their ratio; where few uneven
+    # cards make them so by chance, the error must not follow.
+    together = np.minimum(_pooled(scatter * scatter_within, n, pairs), 0.0)
+    excess, excess_within = (
+        (_pooled(left**2, n, pairs) - together) / _pooled(chance, n, pairs)
+        for left, chance in ((scatter, expected), (scatter_within, expected_within))
     )
-    own_within, peers_within = _errors(
-        within, sums[3], left_within**2, chance_within, both, pairs, n.size
-    )
-    numerator = 1 / (own_between + peers_within)
-    denominator = 1 / (own_within + peers_between)
-    is_told = (numerator >= _FEWEST_DF) & (denominator >= _FEWEST_DF)
+    error, peers_error = _errors(between, excess, pairs)
+    error_within, peers_error_within = _errors(within, excess_within, pairs)
+    numerator = 1 / (error + peers_error_within)
+    denominator = 1 / (error_within + peers_error)
+    is_told = np.minimum(numerator, denominator) >= _FEWEST_DF
     p = np.where(is_told, fdtrc(numerator, denominator, ratio), np.nan)
     return Halo(n, ratio, numerator, denominator, p)
 
 
-def _scatter(
-    source: _Squares, total: Floats, df: Floats, who: Integers, n: Integers
-) -> tuple[Floats, Floats]:
-    """Each card's distance from its interviewer's mean, and the variance of normal
-    ratings, both in shares of that mean."""
-    share = source.df / df[who]
-    left = np.where(total[who] > 0, source.value / total[who] - share, 0.0)
-    # Shares of a sum of squares are a Dirichlet draw.
-    chance = np.where(total[who] > 0, 2 * share * (1 - share) / (df[who] + 2), 0.0)
-    size = n[who]
-    return np.nan_to_num(left) * size, np.nan_to_num(chance) * size**2
+def _mean_square(source: _Squares, pairs: _Pairs) -> Floats:
+    return pairs.of_interviewer(source.value) / pairs.of_interviewer(source.df)
 
 
-def _errors(
-    source: _Squares,
-    df: Floats,
-    squared: Floats,
-    chance: Floats,
-    both: Floats,
-    pairs: _Pairs,
-    n_interviewers: int,
-) -> tuple[Floats, Floats]:
-    """One over the degrees of freedom, by interviewer: own cards' and the peers'."""
-    found = pairs.total(squared) + np.maximum(-both.sum(), 0) / max(both.sum(), 1)
-    return found, found
+def _scatter(source: _Squares, n: Integers, pairs: _Pairs) -> tuple[Floats, Floats]:
+    """Squares' distance from the interviewer's mean, and its variance if normal.
+
+    Both are in units of that mean, so that it does not matter how large it is.
+    """
+    sums = pairs.of_interviewer(source.value)[pairs.who]
+    df = pairs.of_interviewer(source.df)[pairs.who]
+    size, is_told = n[pairs.who], (sums > 0) & (df > 0)
+    share = source.df / df
+    # Squares over their sum are a Dirichlet draw.
+    variance = 2 * share * (1 - share) / (df + 2)
+    return (
+        np.where(is_told, size * (source.value / sums - share), 0.0),
+        np.where(is_told, size**2 * variance, 0.0),
+    )
+
+
+def _pooled(value: Floats, n: Integers, pairs: _Pairs) -> Floats:
+    """Sum over the peers' cards in each cell, and some cards as all other peers give.
+
+    A cell's own cards tell it best, as scales and their ends are those of cells, but
+    may be few.
+    """
+    others = value.sum() - pairs.of_interviewer(value)
+    usual = others / (n.sum() - n)
+    return pairs.peers(value) + _BORROWED_CARDS * usual[pairs.interviewer]
+
+
+def _errors(source: _Squares, excess: Floats, pairs: _Pairs) -> tuple[Floats, Floats]:
+    """Inverse degrees of freedom of own mean squares, and of those of the peers."""
+    df = pairs.of_pair(source.df)
+    weight = df / pairs.of_interviewer(source.df)[pairs.interviewer]
+    own = np.where(df > 0, excess * weight**2 / df, 0.0)
+    peers = np.where(df > 0, excess * weight**2 / source.peers_df, 0.0)
+    whose, n = pairs.interviewer, pairs.n_interviewers
+    return _sum(own, whose, n), _sum(peers, whose, n)

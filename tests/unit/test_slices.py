@@ -1,13 +1,14 @@
 """Results of slices are kept by the content of what they were computed from."""
 
 import datetime as dt
-from threading import Event
+import os
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
+from orchestration.estimates import slices
 from orchestration.estimates.slices import Slices, side_by_side, stream
 from orchestration.estimates.windows import Window
 
@@ -124,30 +125,32 @@ def test_what_nobody_asked_for_is_forgotten(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_what_runs_side_by_side_comes_in_the_order_of_its_items():
-    second = Event()
+def drawn(name, rng):
+    return name, os.getpid(), stream(rng, name).normal()
 
-    def work(name):
-        # The second item ends before the first.
-        if name == "first":
-            second.wait(5)
-        else:
-            second.set()
-        return name, second.is_set()
 
-    found = side_by_side(work, ["first", "second"])
+def test_much_work_is_shared_and_comes_in_the_order_of_its_items(monkeypatch):
+    monkeypatch.setattr(slices, "cpu_count", lambda: 2)
+    rng = np.random.default_rng([7, 8])
+    items = [(str(place), rng) for place in range(6)]
 
-    assert found == [("first", True), ("second", True)]
+    alone = side_by_side(drawn, items, n_cases=1)
+    shared = side_by_side(drawn, items, n_cases=10**9)
+
+    assert [name for name, _, _ in shared] == [name for name, _, _ in alone]
+    assert [value for _, _, value in shared] == [value for _, _, value in alone]
+    assert {process for _, process, _ in alone} == {os.getpid()}
+    assert os.getpid() not in {process for _, process, _ in shared}
 
 
 def test_without_a_folder_nothing_is_kept():
-    compute, slices = Counted(), Slices()
-    slices.table(PARTS, compute)
+    compute, kept = Counted(), Slices()
+    kept.table(PARTS, compute)
 
-    slices.table(PARTS, compute)
+    kept.table(PARTS, compute)
 
     assert compute.runs == 2
-    slices.forget_others()
+    kept.forget_others()
 
 
 def test_a_slice_draws_the_same_whatever_was_drawn_before():
