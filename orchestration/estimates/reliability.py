@@ -1,7 +1,7 @@
 """Rater reliability: would two interviewers give the same candidate the same score."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,12 @@ from orchestration.estimates.slices import (
 from orchestration.estimates.windows import Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.agreement import (
-    Coincidences,
     agreement,
     bootstrap,
-    chance_corrected,
     coincidences,
     complete_block,
     gwet_ac2,
-    interval,
+    gwet_ac2_limits,
     one_way,
 )
 from orchestration.statistics.codes import distinct, levels
@@ -429,10 +427,9 @@ def _agreement(
         pairs, chosen=shown, replicates=policy.bootstrap_replicates, rng=rng
     )
     steps = np.maximum(n_levels - 1, 1)
-    ac2 = gwet_ac2(pairs, n_levels)
-    ac2_low, ac2_high = _ac2_limits(pairs, n_levels, ac2)
+    ac2_low, ac2_high = gwet_ac2_limits(pairs, n_levels)
     columns: dict[str, Floats] = {
-        "ac2_quadratic": ac2,
+        "ac2_quadratic": gwet_ac2(pairs, n_levels),
         "ac2_quadratic_ci_low": ac2_low,
         "ac2_quadratic_ci_high": ac2_high,
         "pct_exact": found.exact,
@@ -443,20 +440,6 @@ def _agreement(
         columns[f"alpha_interval{end}"] = part.alpha_interval
         columns[f"mean_pair_difference{end}"] = part.mean_difference / steps
     return frame.assign(**columns)
-
-
-def _ac2_limits(
-    pairs: Coincidences, n_levels: Integers, estimate: Floats
-) -> tuple[Floats, Floats]:
-    """Limits of AC2 with the error of the candidates with two ratings or more.
-
-    Gwet's error counts how many they are as chance: where three candidates in
-    four are rated once, his limits hold the truth in 99.7 % of panels, these in 97.
-    """
-    several = pairs.counts.sum(axis=1) > 1
-    paired = replace(pairs, group=pairs.group[several], counts=pairs.counts[several])
-    error = chance_corrected(paired, n_levels, weights="quadratic").gwet
-    return interval(replace(error, estimate=estimate))
 
 
 def _model(

@@ -15,6 +15,7 @@ from orchestration.estimates.slices import NOTHING_KEPT, Part, Slices, side_by_s
 from orchestration.estimates.windows import Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.crossed import (
+    Components,
     components,
     g_qk,
     g_with,
@@ -24,9 +25,11 @@ from orchestration.statistics.crossed import (
     q_overlap,
     sem,
 )
+from orchestration.statistics.crossed_effects import random_effects
 from orchestration.statistics.rounds import (
     RoundStatistics,
     Thresholds,
+    TrueCorrelation,
     borderline_share,
     candidate_dropoff,
     decisions,
@@ -34,9 +37,9 @@ from orchestration.statistics.rounds import (
     information_per_hour,
     marginal_reliability,
     signal_to_noise,
-    true_correlation,
     verdict,
 )
+from orchestration.statistics.true_scores import true_correlations
 from orchestration.warehouse import Warehouse
 
 Floats = NDArray[np.float64]
@@ -223,6 +226,7 @@ def _alone(
         return row
     linked = largest_component(candidate, interviewer).mask
     fit = components(score[linked], candidate[linked], interviewer[linked])
+    row["_score"] = score - _severities(fit, interviewer)
     k = k_harmonic(candidate[linked], interviewer[linked])
     q = q_overlap(candidate[linked], interviewer[linked])
     bounds = intervals(fit, q_overlap=q, k_harmonic=k)
@@ -262,6 +266,15 @@ def _alone(
     return row
 
 
+def _severities(fit: Components, interviewer: NDArray[np.int64]) -> Floats:
+    """What each card's interviewer adds, as predicted; 0 for whoever is not linked."""
+    known = np.zeros(int(interviewer.max()) + 1)
+    effects = random_effects(fit).get("interviewer")
+    if effects is not None:
+        known[effects.level] = effects.estimate
+    return known[interviewer]
+
+
 def _together(
     cards: Cards,
     step: NDArray[np.str_],
@@ -271,7 +284,11 @@ def _together(
     facts: pd.DataFrame,
     policy: Policy,
 ) -> dict[str, dict[str, Any]]:
-    """What rounds add to each other, from candidates who took all of them."""
+    """What rounds add to each other, from candidates who took all of them.
+
+    Which round one resembles comes from all cards: those who took every round were
+    chosen by the earlier ones, among whom equal rounds no longer look alike.
+    """
     if len(names) < 2:
         return {}
     frame = pd.DataFrame(
@@ -295,7 +312,14 @@ def _together(
     added = marginal_reliability(
         covariance, reliability, n, reliability_se=se, reliability_n=behind
     )
-    alike, partner = _most_alike(covariance, reliability, se, n, behind)
+    cards_of = [np.flatnonzero(chosen & (step == name)) for name in names]
+    found = true_correlations(
+        np.concatenate([single[name]["_score"] for name in names]),
+        cards.candidate[np.concatenate(cards_of)],
+        np.repeat(np.arange(len(names)), [part.size for part in cards_of]),
+        n_rounds=len(names),
+    )
+    alike, partner = _most_alike(found)
     # Decisions on the whole loop are taken where the fewest candidates are left.
     last = min(names, key=lambda name: single[name]["n"])
     rate = float(facts["pass_rate"].get(last, np.nan))
@@ -311,7 +335,7 @@ def _together(
             "redundancy_r": float(alike[0][j]),
             "redundancy_r_ci_low": float(alike[1][j]),
             "redundancy_r_ci_high": float(alike[2][j]),
-            "redundant_with": names[partner[j]],
+            "redundant_with": names[partner[j]] if np.isfinite(alike[0][j]) else None,
             "flip_rate": float(flips.estimate[0, j]),
             "flip_rate_ci_low": float(flips.low[0, j]),
             "flip_rate_ci_high": float(flips.high[0, j]),
@@ -321,28 +345,14 @@ def _together(
 
 
 def _most_alike(
-    covariance: Floats,
-    reliability: Floats,
-    se: Floats,
-    n: int,
-    behind: NDArray[np.int64],
+    found: TrueCorrelation,
 ) -> tuple[tuple[Floats, Floats, Floats], NDArray[np.int64]]:
     """True correlation of each round with the one it resembles most, and which."""
-    sd = np.sqrt(np.diagonal(covariance))
-    found = true_correlation(
-        covariance / np.outer(sd, sd) * (1 - np.eye(sd.size)),
-        n,
-        reliability=reliability[:, None],
-        other_reliability=reliability[None, :],
-        reliability_se=se[:, None],
-        other_se=se[None, :],
-        reliability_n=behind[:, None],
-        other_n=behind[None, :],
-    )
-    off = np.where(np.eye(sd.size, dtype=bool), -np.inf, np.nan_to_num(found.estimate))
+    size = len(found.estimate)
+    itself = np.eye(size, dtype=bool)
+    off = np.where(itself, -np.inf, np.nan_to_num(found.estimate, nan=-9.0))
     partner = off.argmax(axis=1)
-    rows = np.arange(sd.size)
-    at = (rows, partner)
+    at = (np.arange(size), partner)
     return (found.estimate[at], found.low[at], found.high[at]), partner
 
 

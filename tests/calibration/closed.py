@@ -580,6 +580,29 @@ def gwet(rng: Generator, n: int, replicates: int) -> Rows:
             yield tally(f"{name}, {weights}", low, high, truths[name])
 
 
+@study("coverage", "AC2 where many are rated once", unit="candidates with two ratings")
+def rated_once(rng: Generator, n: int, replicates: int) -> Rows:
+    """Two raters on five levels for some, one for as many or for three times as many;
+    the report's limits, with the error of those with two."""
+    for more, mean in ((1, MEAN), (3, MEAN), (3, MEAN + 1)):
+        given = levels(_two_ratings(rng, n, replicates) + mean - MEAN)
+        once = levels(_two_ratings(rng, more * n, replicates)[:, 0] + mean - MEAN)
+        several = np.repeat(np.arange(len(given)), 2)
+        unit = np.append(several, len(given) + np.arange(once.size))
+        group = np.append(several // n, np.arange(once.size) // (more * n))
+        pairs = agreement.coincidences(
+            np.append(given.ravel(), once),
+            unit,
+            group,
+            n_levels=N_LEVELS,
+            n_groups=replicates,
+        )
+        low, high = agreement.gwet_ac2_limits(pairs, np.full(replicates, N_LEVELS))
+        truth = agreement_truths(pair_shares(mean=mean), "quadratic")["gwet"]
+        name = f"mean {mean:g}, {more} rated once for one rated twice"
+        yield tally(name, low, high, truth)
+
+
 @study("coverage", "Cohen's and Conger's kappa", unit="candidates")
 def kappas(rng: Generator, n: int, replicates: int) -> Rows:
     """Cohen's of two raters, one stricter by .3; Conger's of three alike."""

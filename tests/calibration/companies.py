@@ -21,11 +21,13 @@ from scipy.stats import norm
 from orchestration.estimates.calibration import interviewer_calibration
 from orchestration.settings import Policy
 from orchestration.statistics import agreement, crossed, gaps, parity, rounds
+from orchestration.statistics.crossed_effects import random_effects
 from orchestration.statistics.drift import drift_flags, drift_slopes
 from orchestration.statistics.flow import backlog_growth
 from orchestration.statistics.multiplicity import benjamini_hochberg
 from orchestration.statistics.proportions import newcombe_difference
 from orchestration.statistics.severity import severity, severity_p
+from orchestration.statistics.true_scores import true_correlations
 from orchestration.warehouse import DuckDBWarehouse
 from tests.calibration.panels import INTERVIEWERS, Panel, panel
 from tests.calibration.scales import (
@@ -555,7 +557,7 @@ def _loop(rng: Generator, n: int, matrix: Floats, true_sd: Floats):
     values, vectors = np.linalg.eigh(matrix)
     root = vectors * np.sqrt(np.maximum(values, 0))
     true = rng.normal(size=(n, len(matrix))) @ root.T * true_sd
-    scores, reliability, se, high, more = [], [], [], [], []
+    scores, reliability, se, high, more, cards = [], [], [], [], [], []
     for place in range(len(matrix)):
         pairs = rng.random((n, INTERVIEWERS // 4)).argpartition(1, axis=1)[:, :2]
         kept = np.ones((n, 2), dtype=bool)
@@ -573,39 +575,34 @@ def _loop(rng: Generator, n: int, matrix: Floats, true_sd: Floats):
         se.append((bounds.g_high - bounds.g_low) / (2 * Z95))
         high.append(bounds.g_high)
         more.append(crossed.g_with(fit, k + 2))
+        own = random_effects(fit)["interviewer"].estimate[interviewer]
+        cards.append((score - own, candidate, np.full(candidate.size, place)))
     return (np.array(scores).T, np.array(reliability), np.array(se), np.array(high),
-            np.array(more))  # fmt: skip
+            np.array(more), map(np.concatenate, zip(*cards, strict=True)))  # fmt: skip
 
 
 def _verdicts(rng: Generator, n: int, matrix: Floats, true_sd: Floats):
     """The report's verdict on each round, and reliabilities with and without it."""
-    scores, reliability, se, high, more = _loop(rng, n, matrix, true_sd)
+    scores, reliability, se, high, more, cards = _loop(rng, n, matrix, true_sd)
     covariance = np.cov(scores, rowvar=False)
     added = rounds.marginal_reliability(covariance, reliability, n, reliability_se=se)
-    sd = np.sqrt(np.diagonal(covariance))
-    alike = rounds.true_correlation(
-        covariance / np.outer(sd, sd) * (1 - np.eye(sd.size)),
-        n,
-        reliability=reliability[:, None],
-        other_reliability=reliability[None, :],
-        reliability_se=se[:, None],
-        other_se=se[None, :],
-    )
-    off = np.where(np.eye(sd.size, dtype=bool), -np.inf, np.nan_to_num(alike.estimate))
-    at = (np.arange(sd.size), off.argmax(axis=1))
+    size = len(matrix)
+    alike = true_correlations(*cards, n_rounds=size)
+    off = np.where(np.eye(size, dtype=bool), -np.inf, np.nan_to_num(alike.estimate))
+    at = (np.arange(size), off.argmax(axis=1))
     flips = rounds.flip_rate(scores, pass_rate=[0.3], group=people(n, 1))
-    never = np.zeros(sd.size, dtype=bool)
+    never = np.zeros(size, dtype=bool)
     words = rounds.verdict(
         rounds.RoundStatistics(
-            n_candidates=np.full(sd.size, n),
+            n_candidates=np.full(size, n),
             reliability_high=high,
             reliability_with_more=more,
             marginal_high=added.high,
             flip_rate=flips.estimate[0],
-            delta_r2_p=np.full(sd.size, np.nan),
+            delta_r2_p=np.full(size, np.nan),
             redundancy=alike.estimate[at],
             redundancy_low=alike.low[at],
-            borderline_share=np.full(sd.size, 0.2),
+            borderline_share=np.full(size, 0.2),
             is_sole_cover=never,
             is_other_sole_cover=never,
         ),

@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestration.statistics import crossed
+from orchestration.statistics.crossed_effects import random_effects
 from orchestration.statistics.drift import drift_slopes, quarter_severities
 from orchestration.statistics.rasch import level_use, many_facet
 from orchestration.statistics.severity import severity
+from orchestration.statistics.true_scores import true_correlations
 from tests.calibration.panels import INTERVIEWERS, Panel, panel
 from tests.calibration.scales import RELIABILITY, SEVERITY_SD
 from tests.calibration.study import (
@@ -185,6 +187,52 @@ def _levels_given(rng: Generator, location: Floats) -> Integers:
     chance = np.exp(logs - logs.max(axis=1, keepdims=True)).cumsum(axis=1)
     drawn = rng.random((len(steps), 1)) * chance[:, -1:]
     return (drawn > chance).sum(axis=1)
+
+
+def _loop(rng: Generator, n: int, alike: float, share: float):
+    """Cards of four rounds, less severities as predicted; n candidates take the last.
+
+    The first two rounds correlate by `alike`, others by .55; `share` of the candidates
+    pass each round, by the mean of their cards and luck.
+    """
+    between = np.full((4, 4), 0.55)
+    between[0, 1] = between[1, 0] = alike
+    np.fill_diagonal(between, 1)
+    values, vectors = np.linalg.eigh(between)
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    true = rng.normal(size=(round(n / share**3), 4)) @ root.T * np.sqrt(_CANDIDATE)
+    left, cards = np.arange(len(true)), []
+    for place in range(4):
+        met = _pairs(rng, left.size, 9)
+        kept = np.ones(met.shape, dtype=bool)
+        kept[:, 1] = rng.random(left.size) < 0.6
+        row, interviewer = np.nonzero(kept)[0], met[kept]
+        score = true[left[row], place] + 0.2 * rng.normal(size=9)[interviewer]
+        score = score + np.sqrt(1 - _CANDIDATE) * rng.normal(size=row.size)
+        fit = crossed.components(score, row, interviewer)
+        own = random_effects(fit)["interviewer"]
+        known = own.estimate[np.searchsorted(own.level, interviewer)]
+        cards.append((score - known, left[row], np.full(row.size, place)))
+        mean = np.bincount(row, score) / np.bincount(row)
+        mean = mean + 0.3 * rng.normal(size=mean.size)
+        if share < 1:
+            left = left[mean >= np.quantile(mean, 1 - share)]
+    return map(np.concatenate, zip(*cards, strict=True))
+
+
+@study("coverage", "True correlations of rounds", unit="candidates of the last round",
+       **MODEL)  # fmt: skip
+def true_scores(rng: Generator, n: int, replicates: int) -> Rows:
+    """Two of four rounds, with nine interviewers each and two raters on three
+    candidates of five; everybody takes all, or half are chosen by each round."""
+    for alike, share in ((0.75, 1.0), (0.75, 0.5), (1.0, 0.5)):
+        bounds = []
+        for _ in range(replicates):
+            found = true_correlations(*_loop(rng, n, alike, share), n_rounds=4)
+            bounds.append((found.low[0, 1], found.high[0, 1]))
+        low, high = np.array(bounds).T
+        who = "everybody" if share == 1 else "half chosen"
+        yield tally(f"r {alike:g}, {who}", low, high, alike)
 
 
 @study("coverage", "Many-facet Rasch", unit="candidates", **MODEL)

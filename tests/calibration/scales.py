@@ -27,12 +27,16 @@ def level_shares(mean: Floats | float, sd: float) -> Floats:
 
 
 def pair_shares(
-    reliability: float = RELIABILITY, sd: float = SD, *, shift: float = 0.0
+    reliability: float = RELIABILITY,
+    sd: float = SD,
+    *,
+    shift: float = 0.0,
+    mean: float = MEAN,
 ) -> Floats:
     """Joint shares of the levels two raters give; the second is stricter by `shift`."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(101)
     weights = weights / weights.sum()
-    true = MEAN + np.sqrt(reliability) * sd * nodes
+    true = mean + np.sqrt(reliability) * sd * nodes
     noise = np.sqrt(1 - reliability) * sd
     first, second = level_shares(true, noise), level_shares(true - shift, noise)
     return np.einsum("t,ti,tj->ij", weights, first, second)

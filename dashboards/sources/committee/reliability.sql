@@ -1,19 +1,31 @@
+with named as (
+
+    select
+        *,
+        readable(round) || ': '
+        || case competency when 'all' then 'whole card' else readable(competency) end
+        || case
+            when min(rubric_version) over (partition by round)
+                = max(rubric_version) over (partition by round) then ''
+            else ' · v' || rubric_version
+        end as target
+    from rater_reliability
+
+)
+
 select
     role_family,
     window_id,
     window_kind,
     window_label,
     cast(window_start as varchar) as starts_on,
-    readable(round) || ': '
-    || case competency when 'all' then 'whole card' else readable(competency) end
-    || case
-        when min(rubric_version) over (partition by round)
-            = max(rubric_version) over (partition by round) then ''
-        else ' · v' || rubric_version
-    end as target,
+    target,
+    quotable(target) as target_key,
+    row_number() over (
+        partition by role_family, window_id order by competency <> 'all', target
+    ) as target_place,
     readable(round) as round,
     readable(competency) as competency,
-    competency = 'all' as is_card_total,
     rubric_id,
     rubric_version,
     scale_id,
@@ -45,5 +57,5 @@ select
     as_decimal(g_plus_one, status) as with_one_more,
     as_decimal(g_plus_two, status) as with_two_more,
     as_days(reliability_needed_k, status) as raters_needed
-from rater_reliability
+from named
 order by role_family, starts_on, target
