@@ -15,7 +15,6 @@ from orchestration.estimates.slices import NOTHING_KEPT, Part, Slices, side_by_s
 from orchestration.estimates.windows import Window, windows
 from orchestration.settings import Policy
 from orchestration.statistics.crossed import (
-    Components,
     components,
     g_qk,
     g_with,
@@ -25,7 +24,7 @@ from orchestration.statistics.crossed import (
     q_overlap,
     sem,
 )
-from orchestration.statistics.crossed_effects import random_effects
+from orchestration.statistics.crossed_effects import interviewer_effects
 from orchestration.statistics.rounds import (
     RoundStatistics,
     Thresholds,
@@ -226,7 +225,7 @@ def _alone(
         return row
     linked = largest_component(candidate, interviewer).mask
     fit = components(score[linked], candidate[linked], interviewer[linked])
-    row["_score"] = score - _severities(fit, interviewer)
+    row["_score"] = score - interviewer_effects(fit, interviewer)
     k = k_harmonic(candidate[linked], interviewer[linked])
     q = q_overlap(candidate[linked], interviewer[linked])
     bounds = intervals(fit, q_overlap=q, k_harmonic=k)
@@ -264,15 +263,6 @@ def _alone(
         row[f"{part}_ci_low"] = float(found.low[0])
         row[f"{part}_ci_high"] = float(found.high[0])
     return row
-
-
-def _severities(fit: Components, interviewer: NDArray[np.int64]) -> Floats:
-    """What each card's interviewer adds, as predicted; 0 for whoever is not linked."""
-    known = np.zeros(int(interviewer.max()) + 1)
-    effects = random_effects(fit).get("interviewer")
-    if effects is not None:
-        known[effects.level] = effects.estimate
-    return known[interviewer]
 
 
 def _together(

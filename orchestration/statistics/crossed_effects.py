@@ -6,16 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from orchestration.statistics.crossed import Components, Panel
-from orchestration.statistics.crossed_likelihood import (
-    Likelihood,
-    Solved,
-    indicator,
-    likelihood_of,
-    solved,
-)
+from orchestration.statistics.crossed_likelihood import indicator
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -104,8 +98,9 @@ def fixed_effects(fit: Components) -> FixedEffects:
     width, mean, mean_se = len(design.names), fit.intercept, float("nan")
     estimate, covariance = np.full(width, np.nan), np.full((width, width), np.nan)
     if fit._ratios:
-        system, _ = _system(fit, panel)
-        within = fit.var_resid * system.inverse[-p:, -p:]
+        known = _ratios(fit)
+        system = _system(panel, _given_columns(panel, known), known)
+        within = fit.var_resid * system.inverse()[-p:, -p:]
         turned = solve_triangular(design.triangle, np.eye(p))
         estimate[design.kept] = panel.estimates(system.effect[-p:])
         covariance[np.ix_(design.kept, design.kept)] = turned @ within @ turned.T
@@ -119,6 +114,38 @@ def fixed_effects(fit: Components) -> FixedEffects:
     return FixedEffects(
         design.names, estimate, se, covariance, design.dropped, mean, mean_se
     )
+
+
+def interviewer_effects(fit: Components, interviewer: NDArray[np.generic]) -> Floats:
+    """Return what each interviewer adds to a score, as predicted by `random_effects`.
+
+    Errors, which take most of the time of wide panels, are not formed.
+
+    Parameters
+    ----------
+    fit : Components
+        From `components`.
+    interviewer : ndarray, shape (n,)
+        Codes as given to `components`, or of others.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Points; 0 for interviewers that the fit does not know or tell apart.
+
+    Raises
+    ------
+    ValueError
+        If the fit does not come from `components`.
+    """
+    panel, known = _panel_of(fit), _ratios(fit)
+    if "interviewer" not in known:
+        return np.zeros(interviewer.size)
+    system = _system(panel, _given_columns(panel, known), known)
+    effect = panel.spread * system.effect[_blocks(panel)["interviewer"]]
+    level = _labels(panel, "interviewer")
+    place = np.minimum(np.searchsorted(level, interviewer), level.size - 1)
+    return np.where(level[place] == interviewer, effect[place], 0.0)
 
 
 def random_effects(fit: Components) -> dict[str, Effects]:
@@ -151,18 +178,13 @@ def random_effects(fit: Components) -> dict[str, Effects]:
     panel = _panel_of(fit)
     if not fit._ratios:
         return {}
-    system, likelihood = _system(fit, panel)
-    known = dict(zip(fit._names, fit._ratios, strict=True))
-    errors = _errors(system, likelihood.n_fixed)
-    blocks = dict(
-        zip(
-            [name for name in ("interviewer", "question") if name in known],
-            likelihood.blocks,
-            strict=True,
-        )
-    )
+    known = _ratios(fit)
+    given = _given_columns(panel, known)
+    system = _system(panel, given, known)
+    errors = _errors(system, panel.design.kept.size)
+    blocks = _blocks(panel)
+    posterior = _posterior(given)
     scale, found = np.sqrt(fit.var_resid), {}
-    posterior = _posterior(panel, known, system)
     for name in fit.terms:
         if np.isnan(getattr(fit, f"var_{name}")):
             continue
@@ -189,17 +211,112 @@ def _panel_of(fit: Components) -> Panel:
     return fit._panel
 
 
-def _system(fit: Components, panel: Panel) -> tuple[Solved, Likelihood]:
-    """The mixed model's equations at the estimate, also of panels fitted without."""
-    likelihood = fit._likelihood or likelihood_of(
-        panel.standard, panel.design.columns, panel.chosen
+def _ratios(fit: Components) -> dict[str, float]:
+    """Variances over the residual's, by term."""
+    return dict(zip(fit._names, fit._ratios, strict=True))
+
+
+def _blocks(panel: Panel) -> dict[str, slice]:
+    """Where the levels of interviewers and questions stand among the columns."""
+    blocks, width = {}, 0
+    for name in ("interviewer", "question"):
+        if name in panel.chosen:
+            size = panel.chosen[name][1]
+            blocks[name] = slice(width, width + size)
+            width += size
+    return blocks
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Sums of cards and candidates, and what is left of them given the columns.
+
+    A card of m ratings has precision w = 1 / (1 + m r) for each (r: ratio of the
+    interaction), a candidate h = Σ m w over the cards. `left` is the variance of cards,
+    `shrunk` that of candidates given the columns' effects; the sums of candidates are
+    weighted by w.
+    """
+
+    columns: sp.csr_array
+    card_columns: sp.csr_array
+    card_scores: Floats
+    candidate_columns: sp.csr_array
+    candidate_scores: Floats
+    size: Floats
+    owner: Integers
+    left: Floats
+    shrunk: Floats
+
+
+def _given_columns(panel: Panel, known: dict[str, float]) -> _Given:
+    n = panel.standard.size
+    columns = panel.columns()
+    between, within = known.get("candidate", 0.0), known.get("cand_x_int", 0.0)
+    candidate, n_candidates = panel.chosen.get(
+        "candidate", (np.zeros(n, dtype=np.int64), 1)
     )
-    return solved(likelihood, np.array(fit._ratios)), likelihood
+    # Without the interaction every rating is a card of its own.
+    card, n_cards = panel.chosen.get("cand_x_int", (np.arange(n), n))
+    size = np.bincount(card, minlength=n_cards).astype(np.float64)
+    w = 1 / (1 + within * size)
+    owner = np.zeros(n_cards, dtype=np.int64)
+    owner[card] = candidate
+    of_card, of_candidate = indicator(card, n_cards), indicator(owner, n_candidates)
+    card_columns = sp.csr_array(of_card @ columns)
+    card_scores = of_card @ panel.standard
+    return _Given(
+        columns=columns,
+        card_columns=card_columns,
+        card_scores=card_scores,
+        candidate_columns=sp.csr_array(of_candidate @ _scaled(card_columns, w)),
+        candidate_scores=of_candidate @ (w * card_scores),
+        size=size,
+        owner=owner,
+        left=within * w,
+        shrunk=between / (1 + between * (of_candidate @ (size * w))),
+    )
 
 
-def _errors(system: Solved, n_fixed: int) -> tuple[Floats, Floats]:
+@dataclass(frozen=True)
+class _System:
+    """The mixed model's equations over levels and fixed effects, solved.
+
+    `root` holds the roots of the columns' ratios, 1 for fixed effects; `factor` is the
+    lower Cholesky factor of the equations scaled by it, so that a ratio may be 0.
+    """
+
+    root: Floats
+    factor: Floats
+    effect: Floats
+
+    def inverse(self) -> Floats:
+        """Return the inverse of the scaled equations."""
+        return np.asarray(cho_solve((self.factor, True), np.eye(self.root.size)))
+
+
+def _system(panel: Panel, given: _Given, known: dict[str, float]) -> _System:
+    """The equations at the estimate, candidates and cards integrated out.
+
+    By products of sparse matrices: few interviewers of a wide panel meet.
+    """
+    inner, right = given.columns.T @ given.columns, given.columns.T @ panel.standard
+    for columns, scores, weight in (
+        (given.card_columns, given.card_scores, given.left),
+        (given.candidate_columns, given.candidate_scores, given.shrunk),
+    ):
+        inner = inner - columns.T @ _scaled(columns, weight)
+        right = right - columns.T @ (weight * scores)
+    root, unit = np.ones(right.size), np.zeros(right.size)
+    for name, block in _blocks(panel).items():
+        root[block], unit[block] = np.sqrt(known[name]), 1.0
+    scaled = inner.toarray() * np.outer(root, root) + np.diag(unit)
+    factor = cholesky(scaled, lower=True)
+    return _System(root, factor, root * cho_solve((factor, True), root * right))
+
+
+def _errors(system: _System, n_fixed: int) -> tuple[Floats, Floats]:
     """Errors' covariance over columns, fixed effects known and estimated."""
-    estimated = system.inverse * np.outer(system.root, system.root)
+    estimated = system.inverse() * np.outer(system.root, system.root)
     fixed = estimated[:, -n_fixed:]
     known = estimated - fixed @ np.linalg.solve(fixed[-n_fixed:], fixed.T)
     return known, estimated
@@ -233,41 +350,20 @@ class _Posterior:
             yield self.slope[start : start + step]
 
 
-def _posterior(
-    panel: Panel, known: dict[str, float], system: Solved
-) -> dict[str, _Posterior]:
-    """Candidates and cards given interviewers, questions and fixed effects.
-
-    A card of m ratings has precision w = 1 / (1 + m r) for each (r: ratio of the
-    interaction), a candidate h = Σ m w over the cards.
-    """
-    n = panel.standard.size
-    columns = panel.columns()
-    between, within = known.get("candidate", 0.0), known.get("cand_x_int", 0.0)
-    candidate, n_candidates = panel.chosen.get(
-        "candidate", (np.zeros(n, dtype=np.int64), 1)
-    )
-    # Without the interaction every rating is a card of its own.
-    card, n_cards = panel.chosen.get("cand_x_int", (np.arange(n), n))
-    size = np.bincount(card, minlength=n_cards).astype(np.float64)
-    w = 1 / (1 + within * size)
-    owner = np.zeros(n_cards, dtype=np.int64)
-    owner[card] = candidate
-    of_card, of_candidate = indicator(card, n_cards), indicator(owner, n_candidates)
-    card_columns, card_scores = of_card @ columns, of_card @ panel.standard
-    shrunk = between / (1 + between * (of_candidate @ (size * w)))
+def _posterior(given: _Given) -> dict[str, _Posterior]:
+    """Candidates and cards given interviewers, questions and fixed effects."""
+    shrunk, left = given.shrunk, given.left
     candidates = _Posterior(
-        at=shrunk * (of_candidate @ (w * card_scores)),
-        slope=-_scaled(of_candidate @ _scaled(card_columns, w), shrunk),
+        at=shrunk * given.candidate_scores,
+        slope=-_scaled(given.candidate_columns, shrunk),
         own=shrunk,
     )
-    left = within * w
-    back = left * size
+    back = left * given.size
     cards = _Posterior(
-        at=left * card_scores - back * candidates.at[owner],
-        slope=-_scaled(card_columns, left)
-        - _scaled(sp.csr_array(candidates.slope[owner]), back),
-        own=left + back**2 * shrunk[owner],
+        at=left * given.card_scores - back * candidates.at[given.owner],
+        slope=-_scaled(given.card_columns, left)
+        - _scaled(sp.csr_array(candidates.slope[given.owner]), back),
+        own=left + back**2 * shrunk[given.owner],
     )
     return {"candidate": candidates, "cand_x_int": cards}
 

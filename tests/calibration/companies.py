@@ -21,7 +21,7 @@ from scipy.stats import norm
 from orchestration.estimates.calibration import interviewer_calibration
 from orchestration.settings import Policy
 from orchestration.statistics import agreement, crossed, gaps, parity, rounds
-from orchestration.statistics.crossed_effects import random_effects
+from orchestration.statistics.crossed_effects import interviewer_effects
 from orchestration.statistics.drift import drift_flags, drift_slopes
 from orchestration.statistics.flow import backlog_growth
 from orchestration.statistics.multiplicity import benjamini_hochberg
@@ -575,7 +575,7 @@ def _loop(rng: Generator, n: int, matrix: Floats, true_sd: Floats):
         se.append((bounds.g_high - bounds.g_low) / (2 * Z95))
         high.append(bounds.g_high)
         more.append(crossed.g_with(fit, k + 2))
-        own = random_effects(fit)["interviewer"].estimate[interviewer]
+        own = interviewer_effects(fit, interviewer)
         cards.append((score - own, candidate, np.full(candidate.size, place)))
     return (np.array(scores).T, np.array(reliability), np.array(se), np.array(high),
             np.array(more), map(np.concatenate, zip(*cards, strict=True)))  # fmt: skip

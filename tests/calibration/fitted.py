@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestration.statistics import crossed
-from orchestration.statistics.crossed_effects import random_effects
+from orchestration.statistics.crossed_effects import interviewer_effects
 from orchestration.statistics.drift import drift_slopes, quarter_severities
 from orchestration.statistics.rasch import level_use, many_facet
 from orchestration.statistics.severity import severity
@@ -210,8 +210,7 @@ def _loop(rng: Generator, n: int, alike: float, share: float):
         score = true[left[row], place] + 0.2 * rng.normal(size=9)[interviewer]
         score = score + np.sqrt(1 - _CANDIDATE) * rng.normal(size=row.size)
         fit = crossed.components(score, row, interviewer)
-        own = random_effects(fit)["interviewer"]
-        known = own.estimate[np.searchsorted(own.level, interviewer)]
+        known = interviewer_effects(fit, interviewer)
         cards.append((score - known, left[row], np.full(row.size, place)))
         mean = np.bincount(row, score) / np.bincount(row)
         mean = mean + 0.3 * rng.normal(size=mean.size)

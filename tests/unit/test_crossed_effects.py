@@ -19,7 +19,11 @@ from orchestration.statistics.crossed import (
     nested_codes,
     nesting,
 )
-from orchestration.statistics.crossed_effects import fixed_effects, random_effects
+from orchestration.statistics.crossed_effects import (
+    fixed_effects,
+    interviewer_effects,
+    random_effects,
+)
 from orchestration.statistics.fixed_effects import design
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
@@ -590,6 +594,18 @@ def test_errors_are_those_of_hendersons_equations(interaction: bool) -> None:
             variance = fit.var_resid * np.diagonal(matrix)[at]
             np.testing.assert_allclose(se**2, variance, rtol=1e-6, atol=1e-9)
         assert np.all(effects.prediction_se >= effects.conditional_se - 1e-12)
+
+
+def test_what_interviewers_add_is_what_is_predicted_of_them() -> None:
+    data = panel()
+    fit = everything(data)
+    found = random_effects(fit)["interviewer"]
+    asked = np.append(data["interviewer"][::-1], [-5, 10_000])
+
+    added = interviewer_effects(fit, asked)
+
+    expected = found.estimate[np.searchsorted(found.level, asked[:-2])]
+    np.testing.assert_array_equal(added, np.append(expected, [0.0, 0.0]))
 
 
 def test_predictions_in_batches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
