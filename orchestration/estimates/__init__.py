@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from orchestration.estimates.adverse_impact import adverse_impact
+from orchestration.estimates.bottlenecks import MARTS as BOTTLENECK_MARTS
 from orchestration.estimates.bottlenecks import bottlenecks
 from orchestration.estimates.calibration import interviewer_calibration
 from orchestration.estimates.drift import interviewer_drift
@@ -20,6 +21,7 @@ from orchestration.estimates.reliability import (
 )
 from orchestration.estimates.round_signal import round_signal
 from orchestration.estimates.score_gaps import score_gaps
+from orchestration.estimates.validity import MARTS as VALIDITY_MARTS
 from orchestration.estimates.validity import predictive_validity
 
 
@@ -54,14 +56,7 @@ ESTIMATES = {
     ),
     "bottlenecks": Estimate(
         bottlenecks,
-        (
-            "dim_stages",
-            "dim_windows",
-            "fct_scorecards",
-            "fct_stage_outcomes",
-            "fct_stage_visits",
-            "fct_stage_weeks",
-        ),
+        BOTTLENECK_MARTS,
         "Days above each stage's reference, and growth of its backlog.",
         is_sliced=True,
     ),
@@ -109,7 +104,7 @@ ESTIMATES = {
     ),
     "predictive_validity": Estimate(
         predictive_validity,
-        ("dim_windows", "fct_ratings", "fct_hires", "fct_performance_reviews"),
+        VALIDITY_MARTS,
         "Correlation of interview scores with later reviews of those hired.",
         is_sliced=True,
     ),

@@ -17,7 +17,7 @@ from orchestration.warehouse import Warehouse
 
 Floats = NDArray[np.float64]
 KEYS = ["window_id", "role_family", "stage"]
-_MARTS = ("dim_stages", "dim_windows", "fct_scorecards", "fct_stage_outcomes",
+MARTS = ("dim_stages", "dim_windows", "fct_scorecards", "fct_stage_outcomes",
           "fct_stage_visits", "fct_stage_weeks")  # fmt: skip
 _WEEK_DAYS = 7.0
 
@@ -284,7 +284,7 @@ def bottlenecks(
     how long it takes.
     """
     return slices.table(
-        [policy.model_dump_json(), *contents_of(warehouse, _MARTS)],
+        [policy.model_dump_json(), *contents_of(warehouse, MARTS)],
         lambda: _bottlenecks(warehouse, policy),
     )
 

@@ -23,7 +23,7 @@ _WORK_SAMPLE = 0.33
 # Self-ratings, peers and surveys of the new hire are no outcome of the job.
 _OTHER_KINDS = ("self", "peer", "hire_survey")
 
-_MARTS = ("dim_windows", "fct_hires", "fct_performance_reviews", "fct_ratings")
+MARTS = ("dim_windows", "fct_hires", "fct_performance_reviews", "fct_ratings")
 _SCORES = """
     select
         application_id,
@@ -115,7 +115,7 @@ def predictive_validity(
     history, which the scores are standardised over.
     """
     return slices.table(
-        [policy.model_dump_json(), *contents_of(warehouse, _MARTS)],
+        [policy.model_dump_json(), *contents_of(warehouse, MARTS)],
         lambda: _predictive_validity(warehouse, policy),
     )
 
