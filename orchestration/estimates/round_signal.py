@@ -14,6 +14,7 @@ from orchestration.estimates.reliability import JUDGED
 from orchestration.estimates.slices import NOTHING_KEPT, Part, Slices, side_by_side
 from orchestration.estimates.windows import Window, windows
 from orchestration.settings import Policy
+from orchestration.statistics.codes import distinct, levels
 from orchestration.statistics.crossed import (
     components,
     g_qk,
@@ -215,9 +216,10 @@ def _alone(
     score, candidate, interviewer = (
         cards.score[here], cards.candidate[here], cards.interviewer[here],
     )  # fmt: skip
-    people, code = np.unique(candidate, return_inverse=True)
-    pairs = np.unique(code * (interviewer.max() + 1) + interviewer)
-    n_multi = int(np.sum(np.bincount(pairs // (interviewer.max() + 1)) > 1))
+    people, code = levels(candidate)
+    n_interviewers = int(interviewer.max()) + 1
+    pairs = distinct(code * n_interviewers + interviewer)
+    n_multi = int(np.sum(np.bincount(pairs // n_interviewers) > 1))
     row: dict[str, Any] = {"n": people.size, "n_multi": n_multi}
     row |= dict.fromkeys(_NUMBERS, np.nan) | {"ci_method": "none"}
     row["status"] = "insufficient"
