@@ -37,9 +37,9 @@ class _Design:
     visits: sp.csr_matrix
     candidates: sp.csr_matrix
     n_interviewers: int
-    gram: Floats
-    gram_visits: Floats
-    gram_candidates: Floats
+    gram: sp.coo_array
+    gram_visits: sp.coo_array
+    gram_candidates: sp.coo_array
     null: Floats
     weights: Floats
     alone: NDArray[np.bool_]
@@ -331,13 +331,13 @@ def _design(
     )
     # An interviewer's level and that of the rounds are known only up to a constant in
     # each connected set; `null` spans what the data cannot tell.
-    gram = (columns.T @ columns).toarray()
-    n_sets, sets = connected_components(sp.csr_matrix(gram), directed=False)
+    gram = columns.T @ columns
+    n_sets, sets = connected_components(gram, directed=False)
     member = np.zeros((p + n_cells, n_sets))
     member[np.arange(p + n_cells), sets] = 1.0
     null = member.copy()
     null[p:] *= -1
-    weights = member * np.diagonal(gram)[:, None]
+    weights = member * gram.diagonal()[:, None]
     weights[p:] = 0.0
     weights /= np.maximum(weights.sum(axis=0), _SMALLEST)
     peers = np.bincount(sets[:p], minlength=n_sets)
@@ -349,9 +349,9 @@ def _design(
         visits=visits.tocsr(),
         candidates=candidates.tocsr(),
         n_interviewers=p,
-        gram=gram,
-        gram_visits=(visits.T @ visits).toarray(),
-        gram_candidates=(candidates.T @ candidates).toarray(),
+        gram=sp.coo_array(gram),
+        gram_visits=sp.coo_array(visits.T @ visits),
+        gram_candidates=sp.coo_array(candidates.T @ candidates),
         null=null,
         weights=weights,
         alone=peers[sets[:p]] < 2,
@@ -377,9 +377,11 @@ def _fitted(design: _Design, components: Floats) -> tuple[Floats, Floats]:
     _, shrink, t, g = _precisions(design, components)
     weighted = sp.diags(t) @ design.visits
     by_candidate = _summed(design, weighted)
-    normal = design.gram / var_resid
-    normal -= (design.visits.T @ sp.diags(shrink) @ design.visits).toarray()
-    normal -= (by_candidate.T @ sp.diags(g) @ by_candidate).toarray()
+    normal = (
+        design.gram / var_resid
+        - design.visits.T @ sp.diags(shrink) @ design.visits
+        - by_candidate.T @ sp.diags(g) @ by_candidate
+    ).toarray()
     sums = np.bincount(design.visit, design.score)
     over = np.bincount(design.visit_candidate, t * sums)
     right = (
@@ -456,9 +458,9 @@ def _components(design: _Design, effects: Floats, covariance: Floats) -> Floats:
     sizes = np.bincount(design.visit_candidate, size)
     squares = np.array(
         [
-            residual @ residual + np.vdot(covariance, design.gram),
-            by_visit @ by_visit + np.vdot(covariance, design.gram_visits),
-            by_candidate @ by_candidate + np.vdot(covariance, design.gram_candidates),
+            residual @ residual + _product(covariance, design.gram),
+            by_visit @ by_visit + _product(covariance, design.gram_visits),
+            by_candidate @ by_candidate + _product(covariance, design.gram_candidates),
         ]
     )
     counts = np.array([size.sum(), size @ size, sizes @ sizes])
@@ -470,6 +472,11 @@ def _components(design: _Design, effects: Floats, covariance: Floats) -> Floats:
     var_visit = max(min(shared, total) - var_candidate, 0.0)
     var_resid = max(total - var_candidate - var_visit, 1e-3 * total, _SMALLEST)
     return np.array([var_candidate, var_visit, var_resid])
+
+
+def _product(covariance: Floats, gram: sp.coo_array) -> float:
+    """Sum of the products of entries: few columns of a wide panel meet."""
+    return float(covariance[gram.row, gram.col] @ gram.data)
 
 
 def _between(raw: Floats, se: Floats) -> float:
