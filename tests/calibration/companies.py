@@ -8,7 +8,7 @@ import datetime as dt
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -581,15 +581,24 @@ def _loop(rng: Generator, n: int, matrix: Floats, true_sd: Floats):
             np.array(more), map(np.concatenate, zip(*cards, strict=True)))  # fmt: skip
 
 
+def _most_alike(cards: Iterable[Floats], size: int) -> tuple[Floats, Floats, Flags]:
+    """True correlation of each round with the one it resembles most, its lower bound,
+    and whether that makes it redundant."""
+    found = true_correlations(*cards, n_rounds=size)
+    off = np.where(np.eye(size, dtype=bool), -np.inf, np.nan_to_num(found.estimate))
+    at = (np.arange(size), off.argmax(axis=1))
+    estimate, low, limits = found.estimate[at], found.low[at], rounds.Thresholds()
+    is_alike = (estimate >= limits.redundancy) & (low > limits.redundancy_low)
+    return estimate, low, is_alike
+
+
 def _verdicts(rng: Generator, n: int, matrix: Floats, true_sd: Floats):
     """The report's verdict on each round, and reliabilities with and without it."""
     scores, reliability, se, high, more, cards = _loop(rng, n, matrix, true_sd)
     covariance = np.cov(scores, rowvar=False)
     added = rounds.marginal_reliability(covariance, reliability, n, reliability_se=se)
     size = len(matrix)
-    alike = true_correlations(*cards, n_rounds=size)
-    off = np.where(np.eye(size, dtype=bool), -np.inf, np.nan_to_num(alike.estimate))
-    at = (np.arange(size), off.argmax(axis=1))
+    estimate, low, is_alike = _most_alike(cards, size)
     flips = rounds.flip_rate(scores, pass_rate=[0.3], group=people(n, 1))
     never = np.zeros(size, dtype=bool)
     words = rounds.verdict(
@@ -600,15 +609,14 @@ def _verdicts(rng: Generator, n: int, matrix: Floats, true_sd: Floats):
             marginal_high=added.high,
             flip_rate=flips.estimate[0],
             delta_r2_p=np.full(size, np.nan),
-            redundancy=alike.estimate[at],
-            redundancy_low=alike.low[at],
+            redundancy=estimate,
+            redundancy_low=low,
             borderline_share=np.full(size, 0.2),
             is_sole_cover=never,
             is_other_sole_cover=never,
         ),
         rounds.Thresholds(n_candidates=Policy().act_minimum_candidates),
     )
-    is_alike = (alike.estimate[at] >= 0.9) & (alike.low[at] > 0.7)
     return words, added, is_alike
 
 
@@ -640,6 +648,23 @@ def verdict_alarms(rng: Generator, n: int, replicates: int) -> Rows:
     drawn = [_verdicts(rng, n, _between(), _TRUE_SD)[0] for _ in range(replicates)]
     for word in (rounds.MERGE, rounds.DROP):
         yield happened(f"any verdict `{word}`", [(w == word).any() for w in drawn])
+
+
+@study("alarms", "Rounds alike but not the same", unit="candidates of all rounds",
+       sizes=(100, 262), target=AT_MOST, replicates=500)  # fmt: skip
+def nearly_redundant(rng: Generator, n: int, replicates: int) -> Rows:
+    """Two of four rounds have the true correlation named, the others .55; as
+    redundant count an estimate of at least .90 with a lower bound above .70."""
+    for alike in (0.70, 0.75, 0.80, 0.85, 0.90):
+        is_limit = alike == rounds.Thresholds().redundancy_low
+        drawn = [
+            _most_alike(_loop(rng, n, _between(alike), _TRUE_SD)[-1], 4)[-1][0]
+            for _ in range(replicates)
+        ]
+        yield happened(
+            f"true correlation {alike:.2f} called redundant", drawn, is_judged=is_limit,
+            note="" if is_limit else "above .70, so not false by the lower bound",
+        )  # fmt: skip
 
 
 @study("power", "Round without signal", unit="candidates of all rounds a year",
