@@ -20,6 +20,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import ArrayLike, NDArray
 
 from orchestration.statistics.proportions import clopper_pearson
@@ -195,10 +196,23 @@ def _folder_source(folder: str) -> str:
     for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
         if path.suffix in (".py", ".sql", ".csv", ".yml", ".yaml"):
             text = path.read_text("utf-8")
-            total.update(
-                _bare(text).encode() if path.suffix == ".py" else text.encode()
-            )
+            if path.suffix == ".py":
+                text = _bare(text)
+            elif path.suffix in (".yml", ".yaml"):
+                text = json.dumps(_undescribed(yaml.safe_load(text)), default=str)
+            total.update(text.encode())
     return total.hexdigest()
+
+
+def _undescribed(value: Any) -> Any:
+    """YAML without descriptions, which change no number."""
+    if isinstance(value, dict):
+        return {
+            key: _undescribed(part)
+            for key, part in value.items()
+            if key != "description"
+        }
+    return [_undescribed(part) for part in value] if isinstance(value, list) else value
 
 
 def _bare(source: str) -> str:

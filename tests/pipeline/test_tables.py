@@ -1,5 +1,6 @@
 """The documented columns are the columns that are built."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ DOCUMENTED = {
     ]
     for path in sorted(MODELS.rglob("*.yml"))
     for model in yaml.safe_load(path.read_text()).get("models", [])
+}
+WINDOWED = {
+    f"{path.parent.name}.{model['name']}": column["description"]
+    for path in sorted(MODELS.rglob("*.yml"))
+    for model in yaml.safe_load(path.read_text()).get("models", [])
+    for column in model.get("columns", [])
+    if column["name"] == "window_kind"
 }
 
 
@@ -33,6 +41,15 @@ def built(tiny):
 @pytest.mark.parametrize("table", sorted(DOCUMENTED))
 def test_the_documented_columns_are_the_built_ones(built, table):
     assert sorted(DOCUMENTED[table]) == sorted(built[table])
+
+
+@pytest.mark.parametrize("table", sorted(WINDOWED))
+def test_every_kind_of_window_built_is_named(tiny, table):
+    with DuckDBWarehouse(tiny.generation.warehouse) as warehouse:
+        rows = warehouse.read_arrow(f"select distinct window_kind from {table}")
+
+    named = set(re.findall(r"`(\w+)`", WINDOWED[table]))
+    assert set(rows["window_kind"].to_pylist()) <= named
 
 
 def test_every_built_table_is_documented(built):

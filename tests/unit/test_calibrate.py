@@ -25,6 +25,7 @@ from tests.calibration.study import (
     Store,
     Study,
     _bare,
+    _folder_source,
     cells,
     happened,
     run_all,
@@ -128,6 +129,23 @@ def test_the_digest_depends_on_the_simulation_not_on_its_wording() -> None:
     sources = [_bare(text) for text in (one, other, changed)]
 
     assert sources[0] == sources[1] != sources[2]
+
+
+def test_a_companys_digest_follows_the_models_not_their_descriptions(
+    tmp_path: Path,
+) -> None:
+    texts = (
+        "models: [{name: a, description: this, limit: 1}]",
+        "models: [{name: a, description: that, limit: 1}]",
+        "models: [{name: a, description: this, limit: 2}]",
+    )
+    paths = [tmp_path / f"{place}.yml" for place in range(3)]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+
+    one, other, changed = (_folder_source(str(path)) for path in paths)
+
+    assert one == other != changed
 
 
 def test_a_cells_digest_follows_the_function_it_measures() -> None:
