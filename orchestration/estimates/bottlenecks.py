@@ -11,7 +11,7 @@ from orchestration.estimates.slices import NOTHING_KEPT, Slices
 from orchestration.estimates.windows import contents_of
 from orchestration.settings import Policy
 from orchestration.statistics.durations import survival_quantiles
-from orchestration.statistics.flow import backlog_growth
+from orchestration.statistics.flow import backlog_growth, littles_law
 from orchestration.statistics.multiplicity import benjamini_hochberg
 from orchestration.warehouse import Warehouse
 
@@ -357,17 +357,23 @@ def _flow(warehouse: Warehouse, windows: pd.DataFrame) -> pd.DataFrame:
         if inside.sum() < 2:
             continue
         growth = backlog_growth(arrived[:, inside], left[:, inside])
-        n_weeks, days = inside.sum(), wip[:, inside].sum(axis=1)
-        arrivals = arrived[:, inside].sum(axis=1)
+        days = wip[:, inside].sum(axis=1)
+        queue = littles_law(
+            days,
+            arrived[:, inside].sum(axis=1),
+            left[:, inside].sum(axis=1),
+            length=inside.sum() * _WEEK_DAYS,
+            per=_WEEK_DAYS,
+        )
         total = pd.Series(days).groupby(slices["role_family"]).transform("sum")
         with np.errstate(invalid="ignore", divide="ignore"):
             parts.append(
                 slices.assign(
                     window_id=window.window_id,
-                    avg_wip=days / (n_weeks * _WEEK_DAYS),
-                    arrival_rate=arrivals / n_weeks,
-                    throughput=left[:, inside].sum(axis=1) / n_weeks,
-                    little_w_days=np.where(arrivals > 0, days / arrivals, np.nan),
+                    avg_wip=queue.number,
+                    arrival_rate=queue.arrival_rate,
+                    throughput=queue.throughput,
+                    little_w_days=queue.time,
                     backlog_growth=growth.estimate,
                     backlog_growth_ci_low=growth.low,
                     backlog_growth_ci_high=growth.high,

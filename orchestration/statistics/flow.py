@@ -1,4 +1,4 @@
-"""Flow through a stage: does what arrives also leave."""
+"""Flow through a stage: how many are in it, how long, and does what arrives leave."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,76 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What Little's law links, by stage: mean number, rates, mean time of a visit."""
+
+    number: Floats
+    arrival_rate: Floats
+    throughput: Floats
+    time: Floats
+
+
+def littles_law(
+    time_inside: ArrayLike,
+    arrived: ArrayLike,
+    left: ArrayLike,
+    *,
+    length: float,
+    per: float = 1.0,
+) -> Queue:
+    """Return the mean number in a stage, its rates and its mean time, L = lambda W.
+
+    Parameters
+    ----------
+    time_inside : array_like, shape (n_stages,)
+        Time that all visits together spent in the stage inside the window.
+    arrived, left : array_like, shape (n_stages,)
+        Visits that began, and that ended, inside the window.
+    length : float
+        Length of the window in the unit of `time_inside`, above zero.
+    per : float
+        Length of the unit of time in which rates are counted: 7 for arrivals a week
+        where `time_inside` is in days.
+
+    Returns
+    -------
+    Queue
+        Arrays of shape (n_stages,). `number` is L, `arrival_rate` lambda, and `time` W
+        in the unit of `time_inside`; number x per = arrival_rate x time always. `time`
+        is the mean stay where the window starts and ends with nobody in the stage;
+        elsewhere it counts what earlier visits still spent inside, and leaves out what
+        those under way spend after the end. NaN where nobody arrived, and where an
+        input is missing.
+
+    Raises
+    ------
+    ValueError
+        The three arrays differ in shape, or `length` or `per` is not above zero.
+
+    References
+    ----------
+    Little (1961), Oper. Res. 9(3), 383-387; Little & Graves (2008), Little's law, in
+    Building Intuition, 81-100, for windows of finite length.
+    """
+    inside, arrivals, departures = (
+        np.asarray(part, float) for part in (time_inside, arrived, left)
+    )
+    if not inside.shape == arrivals.shape == departures.shape:
+        raise ValueError(
+            "time inside, arrivals and departures are of the same stages, got shapes"
+            f" {inside.shape}, {arrivals.shape} and {departures.shape}"
+        )
+    if not (length > 0 and per > 0):
+        raise ValueError(
+            f"length and per are lengths of time above zero, got {length} and {per}"
+        )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        time = np.where(arrivals > 0, inside / arrivals, np.nan)
+    units = length / per
+    return Queue(inside / length, arrivals / units, departures / units, time)
 
 
 @dataclass(frozen=True)
@@ -45,8 +115,7 @@ def backlog_growth(
     ----------
     Politis & Romano (1992), A circular block-resampling procedure for stationary data;
     Meketon & Schmeiser (1984), Overlapping batch means, Proc. Winter Simulation Conf.,
-    227-230, for the degrees of freedom; Little (1961), Oper. Res. 9(3), 383-387, for
-    arrivals and departures in balance.
+    227-230, for the degrees of freedom.
     """
     arrivals, departures = np.asarray(arrived, float), np.asarray(left, float)
     if arrivals.shape != departures.shape or arrivals.ndim != 2:

@@ -1,10 +1,12 @@
-"""Growth of a backlog from weekly counts."""
+"""Little's law, and growth of a backlog from weekly counts."""
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
 
-from orchestration.statistics.flow import backlog_growth
+from orchestration.statistics.flow import backlog_growth, littles_law
 
 
 def growth(arrived, left):  # type: ignore[no-untyped-def]
@@ -102,3 +104,68 @@ def test_a_stage_nobody_saw_has_no_growth() -> None:
 def test_tables_of_unequal_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="stages by weeks"):
         growth(np.zeros((1, 12)), np.zeros((2, 12)))
+
+
+def test_littles_law_gives_the_published_examples() -> None:
+    """Little & Graves (2008), Building Intuition: 150 messages with 50 a day wait 3
+    days; 160 bottles with 8 bought a month stay 20 months."""
+    month = 30
+    inbox = littles_law([150 * month], [50 * month], [50 * month], length=month)
+    cellar = littles_law([160 * 12], [8 * 12], [8 * 12], length=12)
+
+    assert (inbox.number[0], inbox.arrival_rate[0], inbox.time[0]) == (150, 50, 3)
+    assert (cellar.number[0], cellar.throughput[0], cellar.time[0]) == (160, 8, 20)
+
+
+VISITS = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(0, 30)), min_size=1, max_size=40
+)
+
+
+@given(VISITS)
+def test_littles_law_is_exact_where_the_window_starts_and_ends_empty(
+    visits: list[tuple[int, int]],
+) -> None:
+    entered, stays = np.array(visits).T
+    days = np.arange(91)
+    # The mean number, counted day by day and not from the stays.
+    present = (entered <= days[:, None]) & (entered + stays > days[:, None])
+    n = len(visits)
+
+    queue = littles_law([present.sum()], [n], [n], length=91, per=7)
+
+    assert_allclose(queue.number, present.sum(axis=1).mean())
+    assert_allclose(queue.time, stays.mean())
+    assert_allclose(queue.arrival_rate, n / 13)
+    assert_allclose(queue.number * 7, queue.arrival_rate * queue.time, atol=1e-12)
+
+
+@given(VISITS, st.integers(1, 60))
+def test_littles_law_holds_inside_a_window_that_cuts_visits(
+    visits: list[tuple[int, int]], end: int
+) -> None:
+    entered, stays = np.array(visits).T
+    seen = entered < end
+    inside = (np.minimum(entered + stays, end) - entered)[seen].sum()
+    ended = (entered + stays <= end)[seen].sum()
+
+    queue = littles_law([inside], [seen.sum()], [ended], length=end)
+
+    if seen.any():
+        assert_allclose(queue.number, queue.arrival_rate * queue.time, atol=1e-12)
+        assert queue.time[0] <= stays[seen].mean()
+    else:
+        assert_array_equal(queue.time, [np.nan])
+
+
+def test_littles_law_tells_what_it_cannot_know() -> None:
+    queue = littles_law([14.0, 0.0, np.nan], [0, 0, 5], [1, 0, 5], length=7)
+
+    assert_array_equal(queue.time, [np.nan] * 3)
+    assert_array_equal(queue.number, [2, 0, np.nan])
+    assert_array_equal(queue.throughput, [1 / 7, 0, 5 / 7])
+    assert littles_law([], [], [], length=7).time.shape == (0,)
+    with pytest.raises(ValueError, match=r"shapes \(2,\), \(1,\) and \(1,\)"):
+        littles_law([1, 2], [1], [1], length=7)
+    with pytest.raises(ValueError, match="above zero, got 0 and 1"):
+        littles_law([1], [1], [1], length=0)
