@@ -90,7 +90,11 @@ class Growth:
 
 
 def backlog_growth(
-    arrived: ArrayLike, left: ArrayLike, *, block: int = 4, level: float = 0.95
+    arrived: ArrayLike,
+    left: ArrayLike,
+    *,
+    block: int | None = None,
+    level: float = 0.95,
 ) -> Growth:
     """Return arrivals less departures a week, with an interval over blocks of weeks.
 
@@ -98,9 +102,11 @@ def backlog_growth(
     ----------
     arrived, left : array_like, shape (n_stages, n_weeks)
         Counts of consecutive whole weeks; no missing values.
-    block : int
+    block : int, optional
         Length of a block in weeks (at most half of the weeks): neighbouring weeks
-        depend on each other, so they are taken together.
+        depend on each other, so they are taken together. When left out it grows with
+        the cube root of the weeks, which is best for a variance: 4 of a quarter, 6 of a
+        year, 8 of two years.
 
     Returns
     -------
@@ -115,7 +121,8 @@ def backlog_growth(
     ----------
     Politis & Romano (1992), A circular block-resampling procedure for stationary data;
     Meketon & Schmeiser (1984), Overlapping batch means, Proc. Winter Simulation Conf.,
-    227-230, for the degrees of freedom.
+    227-230, for the degrees of freedom; Hall, Horowitz & Jing (1995), Biometrika 82,
+    561-574, for the length of blocks.
     """
     arrivals, departures = np.asarray(arrived, float), np.asarray(left, float)
     if arrivals.shape != departures.shape or arrivals.ndim != 2:
@@ -130,6 +137,8 @@ def backlog_growth(
     if n_weeks < 4:
         nothing = np.full(n_stages, np.nan)
         return Growth(np.where(still, np.nan, estimate), nothing, nothing, nothing)
+    if block is None:
+        block = round(4 * (n_weeks / 13) ** (1 / 3))
     block = max(1, min(block, n_weeks // 2))
     around = np.concatenate([net, net[:, : block - 1]], axis=1)
     means = np.lib.stride_tricks.sliding_window_view(around, block, axis=1).mean(axis=2)

@@ -580,26 +580,32 @@ def gwet(rng: Generator, n: int, replicates: int) -> Rows:
             yield tally(f"{name}, {weights}", low, high, truths[name])
 
 
+# The five levels, and three of them: below the middle, the middle, above.
+_MERGED = {5: np.arange(N_LEVELS), 3: np.array([0, 0, 1, 2, 2])}
+
+
 @study("coverage", "AC2 where many are rated once", unit="candidates with two ratings")
 def rated_once(rng: Generator, n: int, replicates: int) -> Rows:
-    """Two raters on five levels for some, one for as many or for three times as many;
-    the report's limits, with the error of those with two."""
-    for more, mean in ((1, MEAN), (3, MEAN), (3, MEAN + 1)):
+    """Two raters on five or three levels for some, one for as many or for three times
+    as many; the report's limits, with the error of those with two."""
+    for more, mean, k in ((1, MEAN, 5), (3, MEAN, 5), (3, MEAN + 1, 5), (3, MEAN, 3)):
         given = levels(_two_ratings(rng, n, replicates) + mean - MEAN)
         once = levels(_two_ratings(rng, more * n, replicates)[:, 0] + mean - MEAN)
         several = np.repeat(np.arange(len(given)), 2)
         unit = np.append(several, len(given) + np.arange(once.size))
         group = np.append(several // n, np.arange(once.size) // (more * n))
         pairs = agreement.coincidences(
-            np.append(given.ravel(), once),
+            _MERGED[k][np.append(given.ravel(), once)],
             unit,
             group,
-            n_levels=N_LEVELS,
+            n_levels=k,
             n_groups=replicates,
         )
-        low, high = agreement.gwet_ac2_limits(pairs, np.full(replicates, N_LEVELS))
-        truth = agreement_truths(pair_shares(mean=mean), "quadratic")["gwet"]
-        name = f"mean {mean:g}, {more} rated once for one rated twice"
+        low, high = agreement.gwet_ac2_limits(pairs, np.full(replicates, k))
+        into = np.eye(k)[_MERGED[k]]
+        joint = into.T @ pair_shares(mean=mean) @ into
+        truth = agreement_truths(joint, "quadratic")["gwet"]
+        name = f"{k} levels, mean {mean:g}, {more} rated once for one rated twice"
         yield tally(name, low, high, truth)
 
 

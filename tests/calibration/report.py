@@ -34,8 +34,8 @@ CAUSES = {
         " ends − 1 degrees of freedom would do."
     ),
     "Backlog growth, overlapping blocks": (
-        "Blocks of four weeks do not hold all the dependence of the second kind of"
-        " weeks."
+        "Blocks of four to eight weeks do not hold all the dependence of the second"
+        " kind of weeks."
     ),
     "Agreement, bootstrap of candidates": (
         "Percentile bounds of a bounded and skewed coefficient from thirty candidates."

@@ -50,23 +50,24 @@ def pair_correlation(reliability: float = RELIABILITY, sd: float = SD) -> float:
     return covariance / (float(joint.sum(axis=1) @ at**2) - mean**2)
 
 
-def score_weights(scheme: str) -> Floats:
+def score_weights(scheme: str, n_levels: int = N_LEVELS) -> Floats:
     """Agreement of two levels under identity or quadratic weights."""
-    gap = np.abs(np.subtract.outer(np.arange(N_LEVELS), np.arange(N_LEVELS)))
+    gap = np.abs(np.subtract.outer(np.arange(n_levels), np.arange(n_levels)))
     if scheme == "identity":
         return (gap == 0).astype(float)
-    return 1 - (gap / (N_LEVELS - 1)) ** 2
+    return 1 - (gap / (n_levels - 1)) ** 2
 
 
 def agreement_truths(joint: Floats, scheme: str) -> dict[str, float]:
-    """Coefficients of a population of two raters' levels."""
-    weight = score_weights(scheme)
+    """Coefficients of a population of two raters' levels, as many as `joint` has."""
+    k = len(joint)
+    weight = score_weights(scheme, k)
     observed = float((weight * joint).sum())
     first, second = joint.sum(axis=1), joint.sum(axis=0)
     mean = (first + second) / 2
     chance = {
         "percent": 0.0,
-        "gwet": weight.sum() / 20 * float(mean @ (1 - mean)),
+        "gwet": weight.sum() / (k * (k - 1)) * float(mean @ (1 - mean)),
         "fleiss": float(mean @ weight @ mean),
         "alpha": float(mean @ weight @ mean),
         "brennan_prediger": weight.mean(),

@@ -49,7 +49,7 @@ def test_the_error_is_that_of_the_circular_block_bootstrap() -> None:
     weeks = (starts[:, :, None] + np.arange(4)).reshape(40_000, 24) % 24
     drawn = net[weeks].mean(axis=1).std()
 
-    result = growth(arrived, left)
+    result = backlog_growth(arrived, left, block=4)
 
     half = (result.high[0] - result.low[0]) / 2
     t = 2.3060041350333704  # Student's 97.5 % quantile with 8 degrees of freedom
@@ -104,6 +104,31 @@ def test_a_stage_nobody_saw_has_no_growth() -> None:
 def test_tables_of_unequal_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="stages by weeks"):
         growth(np.zeros((1, 12)), np.zeros((2, 12)))
+
+
+@pytest.mark.parametrize(("n_weeks", "block"), [(4, 2), (13, 4), (52, 6), (104, 8)])
+def test_blocks_grow_with_the_cube_root_of_the_weeks(n_weeks: int, block: int) -> None:
+    rng = np.random.default_rng(2)
+    arrived, left = rng.poisson(12, (3, n_weeks)), rng.poisson(11, (3, n_weeks))
+
+    assert_array_equal(
+        growth(arrived, left).low, backlog_growth(arrived, left, block=block).low
+    )
+
+
+def test_a_year_of_weeks_that_depend_is_told_nearly_as_well() -> None:
+    """Rates carry half of their deviation into the next week."""
+    rng = np.random.default_rng(5)
+    rates = np.empty((2, 4_000, 52))
+    now = rng.normal(size=(2, 4_000))
+    for week in range(52):
+        now = 0.5 * now + np.sqrt(0.75) * rng.normal(size=now.shape)
+        rates[..., week] = now
+    arrived, left = rng.poisson(np.maximum(18 + 3 * rates, 0.5))
+
+    result = growth(arrived, left)
+
+    assert 0.922 < ((result.low <= 0) & (result.high >= 0)).mean() < 0.96
 
 
 def test_littles_law_gives_the_published_examples() -> None:
