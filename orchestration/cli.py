@@ -919,8 +919,17 @@ def explain(
             model["reader"] = {"title": told.title, **told.parts}
             parts = (f"{PARTS[key]}\n{text}\n" for key, text in told.parts.items())
             lines = [told.title, "", *parts, *lines]
-        lines += [f"{key:<28}{text}" for key, text in columns.items()]
-        _say(model, as_json, _plain("\n".join(lines)))
+        if as_json or not out.is_terminal:
+            lines += [f"{key:<28}{text}" for key, text in columns.items()]
+            _say(model, as_json, _plain("\n".join(lines)))
+            return
+        # A terminal breaks long lines inside words.
+        out.print(_plain("\n".join(lines)), soft_wrap=False)
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True)
+        for key, text in columns.items():
+            grid.add_row(key, _plain(text))
+        out.print(grid, soft_wrap=False)
 
 
 @app.command()

@@ -2,10 +2,12 @@
 
 import json
 import re
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from orchestration.cli import Exit
 from orchestration.explanations import PARTS, reader_texts
@@ -74,6 +76,18 @@ def test_explain_tells_what_the_document_tells(table, calibrant):
     assert told.code == 0
     assert len(sentences) > 8
     assert [line for line in sentences if line not in told.text] == []
+
+
+def test_explain_breaks_lines_between_words_on_a_terminal(calibrant, monkeypatch):
+    piped = calibrant("explain", "bottlenecks").text
+    terminal = Console(force_terminal=True, color_system=None, width=60, file=StringIO())
+    monkeypatch.setattr("orchestration.cli.out", terminal)
+
+    calibrant("explain", "bottlenecks")
+
+    lines = terminal.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert sorted(" ".join(lines).split()) == sorted(piped.split())
 
 
 def test_explain_gives_a_machine_each_part_by_name(calibrant):
