@@ -80,7 +80,9 @@ def test_explain_tells_what_the_document_tells(table, calibrant):
 
 def test_explain_breaks_lines_between_words_on_a_terminal(calibrant, monkeypatch):
     piped = calibrant("explain", "bottlenecks").text
-    terminal = Console(force_terminal=True, color_system=None, width=60, file=StringIO())
+    terminal = Console(
+        force_terminal=True, color_system=None, width=60, file=StringIO()
+    )
     monkeypatch.setattr("orchestration.cli.out", terminal)
 
     calibrant("explain", "bottlenecks")
