@@ -21,10 +21,11 @@ MARTS = ("dim_stages", "dim_windows", "fct_scorecards", "fct_stage_outcomes",
           "fct_stage_visits", "fct_stage_weeks")  # fmt: skip
 _WEEK_DAYS = 7.0
 
-_WINDOWS = """
+_KINDS = "('quarter', 'rolling', 'year')"
+_WINDOWS = f"""
     select window_id, window_kind, window_start, window_end
     from marts.dim_windows
-    where window_kind in ('quarter', 'rolling', 'year')
+    where window_kind in {_KINDS}
     order by window_kind, window_start
 """
 # Stays of applications that entered a stage in the window, or in the year before it.
@@ -48,7 +49,7 @@ _STAYS = """
         inner join marts.dim_windows as windows
             on stays.month >= windows.{start}
             and stays.month < windows.{end}
-        where windows.window_kind in ('quarter', 'rolling', 'year')
+        where windows.window_kind in {kinds}
     )
     select
         window_id,
@@ -62,9 +63,9 @@ _STAYS = """
     group by window_id, stage, days, is_open, cube (role_family)
     order by all
 """
-_IN_WINDOW = _STAYS.format(start="window_start", end="window_end")
+_IN_WINDOW = _STAYS.format(start="window_start", end="window_end", kinds=_KINDS)
 _YEAR_BEFORE = _STAYS.format(
-    start="window_start - interval '1' year", end="window_start"
+    start="window_start - interval '1' year", end="window_start", kinds=_KINDS
 )
 _WEEKS = """
     select
@@ -92,7 +93,7 @@ _STAGES = """
     select role_family, stage, sla_days, waits_on from marts.dim_stages
     order by all
 """
-_OPEN_AT_END = """
+_OPEN_AT_END = f"""
     select
         windows.window_id,
         visits.role_family,
@@ -103,7 +104,7 @@ _OPEN_AT_END = """
     inner join marts.dim_windows as windows
         on visits.entered_at < windows.window_end
         and (visits.exited_at is null or visits.exited_at >= windows.window_end)
-    where windows.window_kind in ('quarter', 'rolling', 'year') and windows.is_closed
+    where windows.window_kind in {_KINDS} and windows.is_closed
     order by all
 """
 # A round belongs to the stage most of its cards are given in: single cards come late.
@@ -236,7 +237,7 @@ _HOURS_TAKEN = f"""
     inner join marts.dim_windows as windows
         on taken.month >= windows.window_start
         and taken.month < windows.window_end
-    where windows.window_kind in ('quarter', 'rolling', 'year')
+    where windows.window_kind in {_KINDS}
     group by windows.window_id, taken.stage, cube (taken.role_family)
     order by all
 """
