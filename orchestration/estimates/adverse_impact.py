@@ -122,17 +122,22 @@ def _adverse_impact(warehouse: Warehouse, policy: Policy, asked: list[str]) -> p
         return SCHEMA.empty_table()
     frame = frame.merge(unknown, on=SLICE, how="left")
     frame["n_unknown"] = frame["n_unknown"].fillna(0).astype("int64")
-    frame = _compared(frame)
+    frame = _compared(frame, policy)
     strata = warehouse.read_arrow(_COUNTS.format(strata="stratum,"), [asked])
-    frame = _adjusted(frame, strata.to_pandas())
+    frame = _adjusted(frame, strata.to_pandas(), policy)
     return arrow_table(_judged(frame, policy), SCHEMA)
 
 
-def _compared(frame: pd.DataFrame) -> pd.DataFrame:
+def _compared(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     """Each group against its reference and against all others."""
     code = group_codes(frame, SLICE)[0]
     selected, entered = frame["selected"].to_numpy(), frame["n"].to_numpy()
-    reference = reference_groups(selected, entered, slice_code=code)
+    reference = reference_groups(
+        selected,
+        entered,
+        slice_code=code,
+        min_expected=policy.show_minimum_parity_expected,
+    )
     others = all_others(selected, entered, slice_code=code)
     ratio = impact_ratio(
         selected,
@@ -174,17 +179,24 @@ def _compared(frame: pd.DataFrame) -> pd.DataFrame:
         sd_units=tests.sd_units,
         shortfall=tests.shortfall,
         phi=tests.phi,
+        # Of the test that is made: against all others.
         min_detectable_ratio=min_detectable_ratio(
             entered,
-            reference_selected=reference.selected,
-            reference_entered=reference.entered,
+            reference_selected=others.selected,
+            reference_entered=others.entered,
         ),
         ll144_excluded=entered < _LL144_SHARE * total,
     )
 
 
-def _adjusted(frame: pd.DataFrame, strata: pd.DataFrame) -> pd.DataFrame:
-    """Mantel-Haenszel against the reference group over strata of jobs."""
+def _adjusted(
+    frame: pd.DataFrame, strata: pd.DataFrame, policy: Policy
+) -> pd.DataFrame:
+    """Mantel-Haenszel against the reference group over strata of jobs.
+
+    Only strata that hold both groups tell anything, so as many people of each must be
+    in them as a comparison needs.
+    """
     # Groups by number: millions of strata are compared.
     code, groups = group_codes(strata, GROUP)
     strata = pd.DataFrame(
@@ -216,15 +228,25 @@ def _adjusted(frame: pd.DataFrame, strata: pd.DataFrame) -> pd.DataFrame:
         slice_code=paired["row"],
         n_slices=len(frame),
     )
-    return frame.assign(
-        mh_or=result.odds_ratio,
-        mh_rr=result.rate_ratio,
-        mh_rr_ci_low=result.rr_low,
-        mh_rr_ci_high=result.rr_high,
-        bd_p=result.homogeneity_p,
-        std_rate=result.standardised_rate,
-        simpson_flag=result.is_simpson,
+    shared = paired[(paired["n"] > 0) & (paired["beside_n"] > 0)]
+    enough = np.ones(len(frame), dtype=np.bool_)
+    for side in ("n", "beside_n"):
+        people = np.bincount(shared["row"], shared[side], len(frame))
+        enough &= people >= policy.show_minimum_parity_group
+    adjusted = {
+        "mh_or": result.odds_ratio,
+        "mh_rr": result.rate_ratio,
+        "mh_rr_ci_low": result.rr_low,
+        "mh_rr_ci_high": result.rr_high,
+        "bd_p": result.homogeneity_p,
+        "std_rate": result.standardised_rate,
+    }
+    frame = frame.assign(
+        **{name: np.where(enough, value, np.nan) for name, value in adjusted.items()}
     )
+    # Of the two ratios that stand in the row.
+    opposite = (frame["estimate"] - 1) * (frame["mh_rr"] - 1) < 0
+    return frame.assign(simpson_flag=opposite)
 
 
 def _judged(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
@@ -279,7 +301,9 @@ def _judged(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
         "phi",
     ]  # fmt: skip
     frame.loc[~shown, ratios] = np.nan
-    frame.loc[frame["is_reference"], ["ci_low", "ci_high"]] = np.nan
+    frame.loc[frame["is_reference"], ["ci_low", "ci_high", "min_detectable_ratio"]] = (
+        np.nan
+    )
     flags = ["four_fifths_flag", "flips_with_one", "simpson_flag"]
     frame[flags] = frame[flags].astype(object).where(shown, None)
     return frame

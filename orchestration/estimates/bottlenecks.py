@@ -306,10 +306,12 @@ def _bottlenecks(warehouse: Warehouse, policy: Policy) -> pa.Table:
     frame = frame.merge(windows[["window_id", "window_kind", "window_start"]])
     flow = _flow(warehouse, windows)
     frame = frame.merge(flow, on=KEYS, how="left")
+    growth = [name for name in flow if name.startswith("backlog_growth")]
+    frame.loc[frame["n"] < policy.show_minimum_entered, growth] = np.nan
     frame = frame.merge(_capacity(warehouse, windows), on=KEYS, how="left")
     frame = _interviewing(warehouse, frame, policy)
     frame = _above_reference(frame, policy)
-    frame = frame.merge(_ageing(warehouse, frame), on=KEYS, how="left")
+    frame = frame.merge(_ageing(warehouse, frame, policy), on=KEYS, how="left")
     frame = frame.merge(_named(frame), on=KEYS, how="left")
     return arrow_table(frame.sort_values(KEYS), SCHEMA)
 
@@ -459,7 +461,8 @@ def _above_reference(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     few = (frame["n"] < policy.show_minimum_entered) | estimate.isna()
     crosses = (low <= 0) & ~(high < 0)
     below = (estimate - low) / Z95
-    p = norm.sf(estimate / below.where(below > 0))
+    # An interval without width is as sure as whole hours can be.
+    p = norm.sf(np.where(below > 0, estimate / below, np.sign(estimate) * np.inf))
     shown = ~few
     return frame.assign(
         estimate=estimate.where(shown),
@@ -483,15 +486,20 @@ def _above_reference(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     )
 
 
-def _ageing(warehouse: Warehouse, frame: pd.DataFrame) -> pd.DataFrame:
-    """Share of applications waiting at a window's end for longer than p85."""
+def _ageing(warehouse: Warehouse, frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    """Share of applications waiting at a window's end for longer than p85.
+
+    That of the year before, since a stage that slows down moves its own; the window's
+    own where the year before has too few applications.
+    """
     waiting = warehouse.read_arrow(_OPEN_AT_END).to_pandas()
     age = waiting["window_end"] - waiting["entered_at"]
     waiting = waiting.assign(age_days=age / pd.Timedelta(days=1))
     both = pd.concat([waiting, waiting.assign(role_family="all")], ignore_index=True)
-    limits = frame[[*KEYS, "before_p85", "p85_days"]]
-    both = both.merge(limits, on=KEYS)
-    limit = both["before_p85"].fillna(both["p85_days"])
+    enough = frame["before_n"] >= policy.show_minimum_entered
+    p85 = frame["before_p85"].where(enough).fillna(frame["p85_days"])
+    both = both.merge(frame[KEYS].assign(limit=p85), on=KEYS)
+    limit = both["limit"]
     both = both.assign(is_late=(both["age_days"] > limit).where(limit.notna()))
     shares = both.dropna(subset="is_late").astype({"is_late": float})
     return (

@@ -218,6 +218,7 @@ def offer_acceptance(
         estimate=np.where(few, np.nan, share.estimate),
         ci_low=np.where(few, np.nan, share.low),
         ci_high=np.where(few, np.nan, share.high),
+        median_days_to_resolve=frame["median_days_to_resolve"].where(~few),
         ci_method=np.where(few, "none", "Wilson"),
         status=np.where(few, "insufficient", "ok"),
         top_decline_reason_n=frame["top_decline_reason_n"].astype("Int64"),

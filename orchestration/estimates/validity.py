@@ -227,26 +227,23 @@ def _correlated(
 ) -> pd.DataFrame:
     """One row per predictor: observed validity, and corrected beside it."""
     added = added_validity(everyone, outcome, pooled=pooled, policy=policy)
-    within = [everyone[name] for name in (*_PREDICTOR, "is_hired")]
     reviewed = everyone[outcome].notna() & everyone["is_hired"]
-    centre = (
-        everyone.where(reviewed)[["z", outcome]].groupby(within).transform("mean")
-        if pooled
-        else 0.0 * everyone[["z", outcome]]
-    )
-    x, y = everyone["z"] - centre["z"], everyone[outcome] - centre[outcome]
+    family = pd.factorize(everyone["role_family"])[0] if pooled else None
     if pooled:
         everyone = everyone.assign(role_family="all")
     code, frame = group_codes(everyone, _PREDICTOR)
     size = len(frame)
     is_hired = everyone["is_hired"].to_numpy()
-    ratio = validity.sd_ratios(everyone["z"], is_hired, group=code, n_groups=size)
+    ratio = validity.sd_ratios(
+        everyone["z"], is_hired, group=code, stratum=family, n_groups=size
+    )
     usable = np.where(np.isfinite(ratio) & (ratio > 0), ratio, 1.0)
     chosen = reviewed.to_numpy()
     found = validity.predictive_validity(
-        x[chosen],
-        y[chosen],
+        everyone["z"][chosen],
+        everyone[outcome][chosen],
         group=code[chosen],
+        stratum=None if family is None else family[chosen],
         sd_ratio=usable,
         criterion_reliability=policy.criterion_reliability or 1.0,
         n_groups=size,

@@ -239,12 +239,17 @@ class BiasAudit:
 
 
 def reference_groups(
-    selected: ArrayLike, entered: ArrayLike, *, slice_code: ArrayLike
+    selected: ArrayLike,
+    entered: ArrayLike,
+    *,
+    slice_code: ArrayLike,
+    min_expected: float = 0.0,
 ) -> Reference:
     """Return the reference group of each row: the highest rate among groups of size.
 
     A group is large enough with 20 cases and 2 % of its slice; ties go to the larger
-    group, then to the earlier row.
+    group, then to the earlier row. A group too small for comparisons goes last, since
+    as the reference it would leave every other one without any.
 
     Parameters
     ----------
@@ -252,6 +257,9 @@ def reference_groups(
         Counts, one row per group of a slice.
     slice_code : array_like of int, shape (n_rows,)
         Code from 0 of the slice each row belongs to.
+    min_expected : float
+        Selections a group must expect at the rate of its slice; where no group of a
+        slice does, the highest rate stands.
 
     Returns
     -------
@@ -273,7 +281,10 @@ def reference_groups(
     is_eligible = (pool >= REFERENCE_MIN) & (REFERENCE_SHARE * pool >= size[codes])
     rows = np.flatnonzero(is_eligible)
     rate = hired[rows] / pool[rows]
-    rows = rows[np.lexsort((rows, -pool[rows], -rate, codes[rows]))]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = pool * (_sums(hired, codes) / size)[codes]
+    is_thin = expected[rows] < min_expected
+    rows = rows[np.lexsort((rows, -pool[rows], -rate, is_thin, codes[rows]))]
     held, first = np.unique(codes[rows], return_index=True)
     best = np.full(size.size, -1, dtype=np.int64)
     best[held] = rows[first]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import fdtrc, ndtr, ndtri, stdtr, stdtrit
 
+from orchestration.statistics.codes import levels
 from orchestration.statistics.multiplicity import benjamini_hochberg
 
 Floats = NDArray[np.float64]
@@ -153,6 +154,7 @@ def predictive_validity(
     outcome: ArrayLike,
     *,
     group: ArrayLike,
+    stratum: ArrayLike | None = None,
     sd_ratio: ArrayLike,
     predictor_reliability: ArrayLike | None = None,
     criterion_reliability: ArrayLike = 1.0,
@@ -163,7 +165,7 @@ def predictive_validity(
 
     Parameters
     ----------
-    predictor, outcome, group, n_groups, level
+    predictor, outcome, group, stratum, n_groups, level
         As for `pearson`; the hired only.
     sd_ratio : array_like, scalar or shape (n_groups,)
         Standard deviation of the predictor among applicants over that among the hired,
@@ -190,7 +192,9 @@ def predictive_validity(
     Thorndike (1949), Personnel Selection; Hunter, Schmidt & Le (2006), JAP 91(3),
     594-612.
     """
-    observed = pearson(predictor, outcome, group=group, n_groups=n_groups, level=level)
+    observed = pearson(
+        predictor, outcome, group=group, stratum=stratum, n_groups=n_groups, level=level
+    )
 
     def for_selection(r: Floats) -> Floats:
         if predictor_reliability is None:
@@ -214,6 +218,7 @@ def pearson(
     y: ArrayLike,
     *,
     group: ArrayLike,
+    stratum: ArrayLike | None = None,
     n_groups: int | None = None,
     level: float = 0.95,
 ) -> Correlation:
@@ -225,6 +230,10 @@ def pearson(
         Values; a pair with a NaN is left out.
     group : array_like of int, shape (n_pairs,)
         Code from 0 of the group each pair belongs to.
+    stratum : array_like of int, shape (n_pairs,), optional
+        Code from 0 of a part of the group. Given, the correlation is within strata:
+        each has means of its own, and each beyond the first of a group costs the
+        interval a degree of freedom, as a partial correlation does.
     n_groups : int, optional
         Length of the answer; one more than the largest code when left out.
     level : float
@@ -233,7 +242,7 @@ def pearson(
     Returns
     -------
     Correlation
-        By group.
+        By group; `n` counts pairs.
 
     Raises
     ------
@@ -242,23 +251,27 @@ def pearson(
 
     References
     ----------
-    Fisher (1921), Metron 1, 3-32.
+    Fisher (1921), Metron 1, 3-32; Fisher (1924), Metron 3, 329-332, for means and
+    other variables taken out.
     """
     xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     codes, size = _codes(group, n_groups)
     kept = ~(np.isnan(xs) | np.isnan(ys))
+    part, lost = _parts(codes, size, stratum, kept)
     codes = codes[kept]
     n = np.bincount(codes, minlength=size)
-    xs, ys = _centred(xs[kept], codes, n), _centred(ys[kept], codes, n)
+    freedom = n - lost
+    xs, ys = _centred(xs[kept], part), _centred(ys[kept], part)
     cross = np.bincount(codes, xs * ys, size)
     scale = np.bincount(codes, xs**2, size) * np.bincount(codes, ys**2, size)
     estimate = np.full(size, np.nan)
-    is_known = (n >= 3) & (scale > 0)
+    is_known = (freedom >= 3) & (scale > 0)
     estimate[is_known] = cross[is_known] / np.sqrt(scale[is_known])
     estimate = np.clip(estimate, -1.0, 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         middle = np.arctanh(estimate)
-        half = float(ndtri(0.5 + level / 2)) / np.sqrt(np.where(n > 3, n - 3, np.nan))
+        error = 1 / np.sqrt(np.where(freedom > 3, freedom - 3, np.nan))
+        half = float(ndtri(0.5 + level / 2)) * error
     return Correlation(n, estimate, np.tanh(middle - half), np.tanh(middle + half))
 
 
@@ -267,6 +280,7 @@ def sd_ratios(
     is_hired: ArrayLike,
     *,
     group: ArrayLike,
+    stratum: ArrayLike | None = None,
     n_groups: int | None = None,
 ) -> Floats:
     """Return the spread of all applicants' scores over that of the hired.
@@ -277,8 +291,8 @@ def sd_ratios(
         Scores; NaN is left out.
     is_hired : array_like of bool, shape (n_applicants,)
         Who makes up the restricted sample.
-    group, n_groups
-        As for `pearson`.
+    group, stratum, n_groups
+        As for `pearson`: within strata, of applicants as of the hired.
 
     Returns
     -------
@@ -294,10 +308,10 @@ def sd_ratios(
     scores, hired = np.asarray(score, dtype=np.float64), np.asarray(is_hired, np.bool_)
     codes, size = _codes(group, n_groups)
     kept = ~np.isnan(scores)
-    applicants = _deviation(scores[kept], codes[kept], size)
+    applicants = _deviation(scores, codes, size, stratum, kept)
     kept &= hired
     with np.errstate(divide="ignore", invalid="ignore"):
-        restricted = _deviation(scores[kept], codes[kept], size)
+        restricted = _deviation(scores, codes, size, stratum, kept)
         return applicants / np.where(restricted > 0, restricted, np.nan)
 
 
@@ -437,7 +451,7 @@ def moments(
     kept = ~np.isnan(table).any(axis=1)
     codes = codes[kept]
     n = np.bincount(codes, minlength=size)
-    columns = [_centred(column, codes, n) for column in table[kept].T]
+    columns = [_centred(column, codes) for column in table[kept].T]
     covariance = np.empty((size, len(columns), len(columns)))
     for i, one in enumerate(columns):
         for j, two in enumerate(columns[: i + 1]):
@@ -1004,8 +1018,25 @@ def _correlations(*values: ArrayLike) -> list[Floats]:
     return list(np.broadcast_arrays(*floats))
 
 
-def _centred(values: Floats, codes: Integers, n: Integers) -> Floats:
+def _parts(
+    codes: Integers, size: int, stratum: ArrayLike | None, kept: NDArray[np.bool_]
+) -> tuple[Integers, Integers]:
+    """Codes of the strata of the kept cases, and the strata beyond the first by group.
+
+    Without strata a group is one.
+    """
+    codes = codes[kept]
+    if stratum is None:
+        return codes, np.zeros(size, np.int64)
+    fine = np.asarray(stratum, dtype=np.int64)[kept]
+    n_strata = int(fine.max(initial=0)) + 1
+    pairs, part = levels(codes * n_strata + fine)
+    return part, np.maximum(np.bincount(pairs // n_strata, minlength=size) - 1, 0)
+
+
+def _centred(values: Floats, codes: Integers) -> Floats:
     """Values less their group's mean; exactly 0 throughout a group that is constant."""
+    n = np.bincount(codes)
     first = np.zeros(n.size)
     first[codes[::-1]] = values[::-1]
     shifted = values - first[codes]
@@ -1013,11 +1044,18 @@ def _centred(values: Floats, codes: Integers, n: Integers) -> Floats:
     return shifted - mean[codes]
 
 
-def _deviation(values: Floats, codes: Integers, size: int) -> Floats:
-    """Standard deviation of each group; NaN below two values."""
-    n = np.bincount(codes, minlength=size)
-    squares = np.bincount(codes, _centred(values, codes, n) ** 2, size)
-    return np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
+def _deviation(
+    values: Floats,
+    codes: Integers,
+    size: int,
+    stratum: ArrayLike | None,
+    kept: NDArray[np.bool_],
+) -> Floats:
+    """Standard deviation of the kept of each group; NaN below two of one mean."""
+    part, lost = _parts(codes, size, stratum, kept)
+    freedom = np.bincount(codes[kept], minlength=size) - 1 - lost
+    squares = np.bincount(codes[kept], _centred(values[kept], part) ** 2, size)
+    return np.sqrt(squares / np.where(freedom > 0, freedom, np.nan))
 
 
 def _codes(group: ArrayLike, n_groups: int | None) -> tuple[Integers, int]:

@@ -295,7 +295,9 @@ def _compared(n: Floats, s: Floats, policy: Policy) -> SimpleNamespace:
     """Each group against the best and against all others of its row; groups last."""
     code = np.repeat(np.arange(n[..., 0].size), n.shape[-1])
     shape, (n, s) = n.shape, (n.ravel(), s.ravel())
-    reference = parity.reference_groups(s, n, slice_code=code)
+    reference = parity.reference_groups(
+        s, n, slice_code=code, min_expected=policy.show_minimum_parity_expected
+    )
     others = parity.all_others(s, n, slice_code=code)
     beside = {"other_selected": others.selected, "other_entered": others.entered}
     rate = np.bincount(code, s) / np.maximum(np.bincount(code, n), 1)

@@ -35,6 +35,7 @@ from orchestration.statistics.agreement import (
     coincidences,
     interval,
 )
+from orchestration.statistics.parity import min_detectable_ratio
 from orchestration.warehouse import DuckDBWarehouse
 
 WINDOWS = pd.DataFrame(
@@ -818,6 +819,7 @@ def test_rescinded_and_pending_offers_stand_apart(tmp_path: Path) -> None:
     assert (row["n"], row["estimate"]) == (25, 0.6)
     assert (row["extended"], row["rescinded"], row["pending"]) == (30, 3, 2)
     assert (row["top_decline_reason"], row["top_decline_reason_n"]) == ("pay", 6)
+    assert row["median_days_to_resolve"] == 4
 
 
 def test_the_reason_of_a_few_people_is_not_told(tmp_path: Path) -> None:
@@ -835,6 +837,24 @@ def test_the_reason_of_a_few_people_is_not_told(tmp_path: Path) -> None:
     table = estimated(offer_acceptance, tmp_path, Policy(), fct_offers=offers)
 
     assert table["top_decline_reason"].isna().all()
+
+
+def test_few_answers_have_no_days(tmp_path: Path) -> None:
+    offers = pd.DataFrame(
+        {
+            "role_family": "engineering",
+            "source": "referral",
+            "extended_at": pd.Timestamp("2026-08-01"),
+            "offer_status": ["accepted"] * 19,
+            "decline_reason": pd.Series([None] * 19, dtype=object),
+            "days_to_resolve": 4.0,
+        }
+    )
+
+    table = estimated(offer_acceptance, tmp_path, Policy(), fct_offers=offers)
+
+    assert set(table["status"]) == {"insufficient"}
+    assert table["median_days_to_resolve"].isna().all()
 
 
 def waiting(days: float, *, sla: float | None) -> dict[str, pd.DataFrame]:
@@ -957,6 +977,67 @@ def test_days_are_counted_above_the_sla(tmp_path: Path) -> None:
     assert row["backlog_growth"] == 0
 
 
+def test_a_certain_delay_has_a_p_of_zero(tmp_path: Path) -> None:
+    tables = waiting(14.0, sla=10.0)
+    tables["fct_stage_outcomes"]["in_stage_days"] = 14.0
+
+    row = one(
+        estimated(bottlenecks, tmp_path, Policy(), **tables),
+        window_id="2026Q3",
+        role_family="all",
+    )
+
+    assert (row["estimate"], row["ci_low"], row["p"]) == (4, 4, 0)
+
+
+def test_few_applications_say_nothing_of_the_backlog(tmp_path: Path) -> None:
+    tables = waiting(14.0, sla=10.0)
+    tables["fct_stage_outcomes"] = tables["fct_stage_outcomes"].head(19)
+
+    row = one(
+        estimated(bottlenecks, tmp_path, Policy(), **tables),
+        window_id="2026Q3",
+        role_family="all",
+    )
+
+    growth = [name for name in row.index if name.startswith("backlog_growth")]
+    assert len(growth) == 5
+    assert row[growth].isna().all()
+    assert (row["status"], row["avg_wip"]) == ("insufficient", 20)
+
+
+@pytest.mark.parametrize(("n_before", "late"), [(19, 0.0), (20, 1.0)])
+def test_ageing_is_past_the_percentile_of_the_year_before(
+    tmp_path: Path, n_before: int, late: float
+) -> None:
+    """Ten have waited 16 days; 85 % left within 8 days the year before, 17 now."""
+    tables = waiting(15.0, sla=None)
+    now = tables["fct_stage_outcomes"]
+    before = now.head(n_before).assign(
+        first_entered_at=now["first_entered_at"] - pd.DateOffset(months=6),
+        in_stage_days=8.0,
+    )
+    tables["fct_stage_outcomes"] = pd.concat([now, before])
+    tables["fct_stage_visits"] = pd.DataFrame(
+        {
+            "application_id": [f"w{place}" for place in range(10)],
+            "role_family": "engineering",
+            "stage": "screen",
+            "entered_at": pd.Timestamp("2026-09-15"),
+            "exited_at": pd.Series([pd.NaT] * 10, dtype="datetime64[us]"),
+        }
+    )
+
+    row = one(
+        estimated(bottlenecks, tmp_path, Policy(), **tables),
+        window_id="2026Q3",
+        role_family="all",
+    )
+
+    assert row["p85_days"] > 16
+    assert row["ageing_over_p85"] == late
+
+
 def test_without_an_sla_or_a_year_before_nothing_is_claimed(tmp_path: Path) -> None:
     table = estimated(bottlenecks, tmp_path, Policy(), **waiting(14.0, sla=None))
 
@@ -1007,6 +1088,89 @@ def test_berkeley_is_crude_68_percent_and_adjusted_none_less(tmp_path: Path) -> 
     assert row["mh_rr_ci_high"] == pytest.approx(1.154, abs=5e-4)
     assert row["bd_p"] == pytest.approx(0.002, abs=5e-4)
     assert row["simpson_flag"]
+
+
+def test_the_simpson_flag_is_of_the_two_ratios_in_the_row(tmp_path: Path) -> None:
+    """A job of women alone moves the crude ratio only, and past one."""
+    women = berkeley().iloc[[1]].assign(stratum="G", n_decided=4_000, n_selected=3_000)
+    counts = pd.concat([berkeley(), women], ignore_index=True)
+
+    table = estimated(adverse_impact, tmp_path, Policy(), fct_selection_counts=counts)
+
+    row = one(table, role_family="all", group_value="male")
+    assert row["reference_group"] == "female"
+    assert row["estimate"] < 1
+    assert row["mh_rr"] == pytest.approx(1 / 1.058, abs=5e-4)
+    assert not row["simpson_flag"]
+
+
+@pytest.mark.parametrize(("women", "is_told"), [(19, False), (20, True)])
+def test_ratios_adjusted_for_jobs_need_people_who_share_jobs(
+    tmp_path: Path, women: int, is_told: bool
+) -> None:
+    """Departments A and B of women alone, the others of men alone, and one of both."""
+    counts = berkeley()
+    own = counts["stratum"].isin(["A", "B"]) == (counts["group_value"] == "female")
+    both = counts.iloc[:2].assign(stratum="G", n_decided=[40, women], n_selected=10)
+
+    table = estimated(
+        adverse_impact,
+        tmp_path,
+        Policy(),
+        fct_selection_counts=pd.concat([counts[own], both], ignore_index=True),
+    )
+
+    row = one(table, role_family="all", is_reference=False)
+    adjusted = ["mh_or", "mh_rr", "mh_rr_ci_low", "mh_rr_ci_high", "std_rate"]
+    assert row[adjusted].notna().all() == row[adjusted].notna().any() == is_told
+    assert np.isfinite(row["estimate"])
+
+
+def test_a_group_too_small_to_compare_is_no_reference(tmp_path: Path) -> None:
+    """Of 2,000 men 80 are chosen, of 1,000 women 30, and of 100 others 8."""
+    counts = pd.concat(
+        [
+            berkeley().iloc[[0]].assign(
+                group_value=name, n_decided=entered, n_selected=selected
+            )
+            for name, entered, selected in (
+                ("male", 2_000, 80), ("female", 1_000, 30), ("other", 100, 8),
+            )
+        ]
+    )  # fmt: skip
+
+    table = estimated(adverse_impact, tmp_path, Policy(), fct_selection_counts=counts)
+
+    women = one(table, role_family="all", group_value="female")
+    assert (women["reference_group"], women["estimate"]) == ("male", 0.75)
+    assert one(table, role_family="all", group_value="other")["status"] == (
+        "insufficient"
+    )
+
+
+def test_what_could_have_been_seen_is_of_the_test_against_all_others(
+    tmp_path: Path,
+) -> None:
+    counts = pd.concat(
+        [
+            berkeley().iloc[[0]].assign(
+                group_value=name, n_decided=entered, n_selected=selected
+            )
+            for name, entered, selected in (
+                ("a", 100, 50), ("b", 900, 360), ("c", 200, 70),
+            )
+        ]
+    )  # fmt: skip
+
+    table = estimated(adverse_impact, tmp_path, Policy(), fct_selection_counts=counts)
+
+    row = one(table, role_family="all", group_value="c")
+    expected = min_detectable_ratio(
+        [200], reference_selected=[410], reference_entered=[1_000]
+    )
+    assert row["min_detectable_ratio"] == expected[0]
+    reference = one(table, role_family="all", group_value="a")
+    assert np.isnan(reference["min_detectable_ratio"])
 
 
 def test_unknown_groups_are_counted_and_never_compared(tmp_path: Path) -> None:

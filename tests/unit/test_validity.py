@@ -18,6 +18,7 @@ from orchestration.statistics.validity import (
     moments,
     multivariate_validity,
     pearson,
+    sd_ratios,
     steiger_z,
     williams_t,
 )
@@ -705,3 +706,55 @@ def test_corrections_transform_the_limits_of_the_observed_validity():
             getattr(got.corrected, name),
             correct_direct(getattr(observed, name), sd_ratio=1.6),
         )
+
+
+def test_a_correlation_within_strata_is_the_partial_one() -> None:
+    """Strata as dummy variables of a regression: the same t, and Fisher's n."""
+    rng = np.random.default_rng(4)
+    stratum = np.repeat([0, 1, 2], [9, 14, 22])
+    x = rng.normal(size=45) + 2 * stratum
+    y = 0.4 * x + rng.normal(size=45) - 3 * stratum
+    dummies = np.column_stack([np.eye(3)[stratum], x])
+    t = sm.OLS(y, dummies).fit().tvalues[-1]
+
+    within = pearson(x, y, group=np.zeros(45, int), stratum=stratum)
+
+    r = t / np.sqrt(t**2 + 45 - 4)
+    assert within.estimate[0] == pytest.approx(r, rel=1e-12)
+    assert within.n[0] == 45
+    half = 1.959963984540054 / np.sqrt(45 - 2 - 3)
+    assert within.low[0] == pytest.approx(np.tanh(np.arctanh(r) - half), rel=1e-12)
+
+
+@given(seeds)
+def test_one_stratum_changes_nothing_and_shifts_of_strata_neither(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 3, 60)
+    stratum = rng.integers(0, 4, 60)
+    x, y, hired_now = rng.normal(size=60), rng.normal(size=60), rng.random(60) < 0.4
+    shift = rng.normal(size=(3, 4))[group, stratum] * 10
+
+    plain = pearson(x, y, group=group, n_groups=3)
+    single = pearson(x, y, group=group, stratum=0 * group, n_groups=3)
+    moved = pearson(x + shift, y, group=group, stratum=stratum, n_groups=3)
+    still = pearson(x, y, group=group, stratum=stratum, n_groups=3)
+    ratio = sd_ratios(x, hired_now, group=group, stratum=stratum, n_groups=3)
+    shifted = sd_ratios(x + shift, hired_now, group=group, stratum=stratum, n_groups=3)
+
+    np.testing.assert_array_equal(single.estimate, plain.estimate)
+    np.testing.assert_array_equal(single.low, plain.low)
+    np.testing.assert_allclose(moved.estimate, still.estimate, rtol=1e-9)
+    np.testing.assert_allclose(shifted, ratio, rtol=1e-9)
+
+
+def test_the_spread_within_strata_loses_a_degree_of_freedom_for_each() -> None:
+    score = np.array([1.0, 3, 11, 13, 15, 40])
+    is_hired = np.array([True, True, True, True, True, False])
+    stratum = np.array([0, 0, 1, 1, 1, 2])
+
+    ratio = sd_ratios(score, is_hired, group=np.zeros(6, int), stratum=stratum)
+
+    # Squares about the strata's means are 2 + 8 for both, by 6 - 3 and 5 - 2.
+    assert ratio[0] == 1
+    alone = sd_ratios(score, is_hired, group=np.zeros(6, int), stratum=np.arange(6))
+    assert np.isnan(alone[0])

@@ -45,7 +45,9 @@ final as (
                 then
                     'fewer than {{ var("policy").show_minimum_parity_group }}'
                     || ' people decided on; counts and exact p only'
-            else 'too few selections expected; counts and exact p only'
+            else
+                'too few selections expected of the group or of its reference;'
+                || ' counts and exact p only'
         end as status_reason,
         estimates.selected,
         estimates.selection_rate,
