@@ -141,12 +141,15 @@ def _plain(text: object) -> str:
     return "".join(shown).replace("[", r"\[")
 
 
-def _say(value: Any, as_json: bool, text: str) -> None:
-    """Print a value for a machine or a text for a person."""
+def _say(value: Any, as_json: bool, text: str, *, is_prose: bool = False) -> None:
+    """Print a value for a machine or a text for a person.
+
+    A terminal breaks long lines inside words, so prose is broken between them.
+    """
     if as_json:
         sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
     else:
-        out.print(text)
+        out.print(text, soft_wrap=not (is_prose and out.is_terminal))
 
 
 def _current(home: Home) -> Generation:
@@ -911,7 +914,8 @@ def explain(
                 f"{table} has no column {column!r}; it has: {', '.join(columns)}"
             )
         if column:
-            _say({column: columns[column]}, as_json, _plain(columns[column]))
+            text = _plain(columns[column])
+            _say({column: columns[column]}, as_json, text, is_prose=True)
             return
         lines = [model["description"], ""]
         told = reader_texts().get(known)
@@ -923,8 +927,7 @@ def explain(
             lines += [f"{key:<28}{text}" for key, text in columns.items()]
             _say(model, as_json, _plain("\n".join(lines)))
             return
-        # A terminal breaks long lines inside words.
-        out.print(_plain("\n".join(lines)), soft_wrap=False)
+        _say(model, as_json, _plain("\n".join(lines)), is_prose=True)
         grid = Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True)
         for key, text in columns.items():

@@ -121,16 +121,13 @@ def _covariance(values: Floats, family: pd.Series) -> tuple[Floats, int]:
 
     Each family's own mean costs a degree of freedom.
     """
-    codes, names = pd.factorize(family)
-    size = np.maximum(np.bincount(codes, minlength=len(names)), 1)
-    centred = np.column_stack(
-        [column - (np.bincount(codes, column) / size)[codes] for column in values.T]
+    found = moments(
+        values,
+        group=np.zeros(len(values), np.int64),
+        stratum=pd.factorize(family)[0],
+        n_groups=1,
     )
-    lost = max(len(names) - 1, 0)
-    found = moments(centred, group=np.zeros(len(centred), np.int64), n_groups=1)
-    n = int(found.n[0]) - lost
-    scale = (found.n[0] - 1) / (n - 1) if n > 1 else np.nan
-    return found.covariance[0] * scale, max(n, 0)
+    return found.covariance[0], int(found.n[0])
 
 
 def _among_applicants(rows: pd.DataFrame, core: pd.Index) -> Floats:

@@ -295,8 +295,10 @@ def _bottlenecks(warehouse: Warehouse, policy: Policy) -> pa.Table:
     stays = _times(warehouse, _IN_WINDOW)
     if stays.empty:
         return SCHEMA.empty_table()
-    before = _times(warehouse, _YEAR_BEFORE)[
-        [*KEYS, "median", "low", "high", "p85", "n"]
+    before = _times(warehouse, _YEAR_BEFORE)
+    before = before.loc[
+        before["n"] >= policy.show_minimum_entered,
+        [*KEYS, "median", "low", "high", "p85"],
     ].rename(columns=lambda name: name if name in KEYS else f"before_{name}")
     frame = stays.merge(before, on=KEYS, how="left")
     stages = warehouse.read_arrow(_STAGES).to_pandas()
@@ -311,7 +313,7 @@ def _bottlenecks(warehouse: Warehouse, policy: Policy) -> pa.Table:
     frame = frame.merge(_capacity(warehouse, windows), on=KEYS, how="left")
     frame = _interviewing(warehouse, frame, policy)
     frame = _above_reference(frame, policy)
-    frame = frame.merge(_ageing(warehouse, frame, policy), on=KEYS, how="left")
+    frame = frame.merge(_ageing(warehouse, frame), on=KEYS, how="left")
     frame = frame.merge(_named(frame), on=KEYS, how="left")
     return arrow_table(frame.sort_values(KEYS), SCHEMA)
 
@@ -448,10 +450,7 @@ def _interviewing(
 def _above_reference(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     """Days above the reference with the doubt of both medians."""
     has_sla = frame["sla_days"].notna()
-    enough_before = frame["before_n"] >= policy.show_minimum_entered
-    reference = frame["sla_days"].where(
-        has_sla, frame["before_median"].where(enough_before)
-    )
+    reference = frame["sla_days"].where(has_sla, frame["before_median"])
     # The doubt of a difference of two medians: half-widths add in squares.
     before_up = (frame["before_high"] - frame["before_median"]).where(~has_sla, 0.0)
     before_down = (frame["before_median"] - frame["before_low"]).where(~has_sla, 0.0)
@@ -486,7 +485,7 @@ def _above_reference(frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     )
 
 
-def _ageing(warehouse: Warehouse, frame: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+def _ageing(warehouse: Warehouse, frame: pd.DataFrame) -> pd.DataFrame:
     """Share of applications waiting at a window's end for longer than p85.
 
     That of the year before, since a stage that slows down moves its own; the window's
@@ -496,8 +495,7 @@ def _ageing(warehouse: Warehouse, frame: pd.DataFrame, policy: Policy) -> pd.Dat
     age = waiting["window_end"] - waiting["entered_at"]
     waiting = waiting.assign(age_days=age / pd.Timedelta(days=1))
     both = pd.concat([waiting, waiting.assign(role_family="all")], ignore_index=True)
-    enough = frame["before_n"] >= policy.show_minimum_entered
-    p85 = frame["before_p85"].where(enough).fillna(frame["p85_days"])
+    p85 = frame["before_p85"].fillna(frame["p85_days"])
     both = both.merge(frame[KEYS].assign(limit=p85), on=KEYS)
     limit = both["limit"]
     both = both.assign(is_late=(both["age_days"] > limit).where(limit.notna()))

@@ -64,7 +64,7 @@ class Moments:
     Attributes
     ----------
     n : ndarray of int, shape (n_groups,)
-        Cases with every value.
+        Cases with every value, less the strata beyond the first.
     covariance : ndarray, shape (n_groups, n_variables, n_variables)
         With n - 1 in the denominator; NaN below two cases.
     """
@@ -417,7 +417,11 @@ def disattenuate(r: ArrayLike, *, reliability: ArrayLike) -> Floats:
 
 
 def moments(
-    values: ArrayLike, *, group: ArrayLike, n_groups: int | None = None
+    values: ArrayLike,
+    *,
+    group: ArrayLike,
+    stratum: ArrayLike | None = None,
+    n_groups: int | None = None,
 ) -> Moments:
     """Return the covariances of each group's complete cases.
 
@@ -431,6 +435,8 @@ def moments(
         One column per variable, such as predictors and an outcome.
     group : array_like of int, shape (n_cases,)
         Code from 0 of the group each case belongs to.
+    stratum : array_like of int, shape (n_cases,), optional
+        As for `pearson`: covariances are within strata.
     n_groups : int, optional
         Length of the answer; one more than the largest code when left out.
 
@@ -448,10 +454,11 @@ def moments(
     codes, size = _codes(group, n_groups)
     if table.ndim != 2 or table.shape[0] != codes.size:
         raise ValueError(f"values must have {codes.size} rows, got {table.shape}")
-    kept = ~np.isnan(table).any(axis=1)
+    kept = np.asarray(~np.isnan(table).any(axis=1))
+    part, lost = _parts(codes, size, stratum, kept)
     codes = codes[kept]
-    n = np.bincount(codes, minlength=size)
-    columns = [_centred(column, codes) for column in table[kept].T]
+    n = np.bincount(codes, minlength=size) - lost
+    columns = [_centred(column, part) for column in table[kept].T]
     covariance = np.empty((size, len(columns), len(columns)))
     for i, one in enumerate(columns):
         for j, two in enumerate(columns[: i + 1]):

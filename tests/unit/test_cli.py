@@ -78,16 +78,18 @@ def test_explain_tells_what_the_document_tells(table, calibrant):
     assert [line for line in sentences if line not in told.text] == []
 
 
-def test_explain_breaks_lines_between_words_on_a_terminal(calibrant, monkeypatch):
-    piped = calibrant("explain", "bottlenecks").text
+@pytest.mark.parametrize("name", ["bottlenecks", "bottlenecks.is_bottleneck"])
+def test_explain_breaks_lines_between_words_on_a_terminal(name, calibrant, monkeypatch):
+    piped = calibrant("explain", name).text
     terminal = Console(
         force_terminal=True, color_system=None, width=60, file=StringIO()
     )
     monkeypatch.setattr("orchestration.cli.out", terminal)
 
-    calibrant("explain", "bottlenecks")
+    calibrant("explain", name)
 
     lines = terminal.file.getvalue().splitlines()
+    assert len(lines) > 1
     assert max(map(len, lines)) <= 60
     assert sorted(" ".join(lines).split()) == sorted(piped.split())
 

@@ -1076,6 +1076,13 @@ def berkeley() -> pd.DataFrame:
     )
 
 
+def one_job(*groups: tuple[str, int, int]) -> pd.DataFrame:
+    """Name, people decided on and people selected of each group."""
+    one = berkeley().iloc[[0] * len(groups)]
+    names, entered, selected = zip(*groups, strict=True)
+    return one.assign(group_value=names, n_decided=entered, n_selected=selected)
+
+
 def test_berkeley_is_crude_68_percent_and_adjusted_none_less(tmp_path: Path) -> None:
     table = estimated(
         adverse_impact, tmp_path, Policy(), fct_selection_counts=berkeley()
@@ -1128,16 +1135,7 @@ def test_ratios_adjusted_for_jobs_need_people_who_share_jobs(
 
 def test_a_group_too_small_to_compare_is_no_reference(tmp_path: Path) -> None:
     """Of 2,000 men 80 are chosen, of 1,000 women 30, and of 100 others 8."""
-    counts = pd.concat(
-        [
-            berkeley().iloc[[0]].assign(
-                group_value=name, n_decided=entered, n_selected=selected
-            )
-            for name, entered, selected in (
-                ("male", 2_000, 80), ("female", 1_000, 30), ("other", 100, 8),
-            )
-        ]
-    )  # fmt: skip
+    counts = one_job(("male", 2_000, 80), ("female", 1_000, 30), ("other", 100, 8))
 
     table = estimated(adverse_impact, tmp_path, Policy(), fct_selection_counts=counts)
 
@@ -1151,16 +1149,7 @@ def test_a_group_too_small_to_compare_is_no_reference(tmp_path: Path) -> None:
 def test_what_could_have_been_seen_is_of_the_test_against_all_others(
     tmp_path: Path,
 ) -> None:
-    counts = pd.concat(
-        [
-            berkeley().iloc[[0]].assign(
-                group_value=name, n_decided=entered, n_selected=selected
-            )
-            for name, entered, selected in (
-                ("a", 100, 50), ("b", 900, 360), ("c", 200, 70),
-            )
-        ]
-    )  # fmt: skip
+    counts = one_job(("a", 100, 50), ("b", 900, 360), ("c", 200, 70))
 
     table = estimated(adverse_impact, tmp_path, Policy(), fct_selection_counts=counts)
 

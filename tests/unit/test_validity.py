@@ -758,3 +758,18 @@ def test_the_spread_within_strata_loses_a_degree_of_freedom_for_each() -> None:
     assert ratio[0] == 1
     alone = sd_ratios(score, is_hired, group=np.zeros(6, int), stratum=np.arange(6))
     assert np.isnan(alone[0])
+
+
+def test_covariances_within_strata_are_those_of_a_regression_on_them() -> None:
+    rng = np.random.default_rng(6)
+    stratum = np.repeat([0, 1, 2], [5, 9, 16])
+    values = rng.normal(size=(30, 3)) + 4 * stratum[:, None]
+    dummies = np.eye(3)[stratum]
+    residual = values - dummies @ np.linalg.lstsq(dummies, values, rcond=None)[0]
+
+    within = moments(values, group=np.zeros(30, int), stratum=stratum)
+
+    assert within.n[0] == 28
+    np.testing.assert_allclose(
+        within.covariance[0], residual.T @ residual / 27, rtol=1e-12
+    )
