@@ -10,7 +10,8 @@ from orchestration.statistics.durations import survival_quantiles
 from orchestration.statistics.proportions import wilson
 from orchestration.warehouse import Warehouse
 
-_HIRED = """
+_KINDS = "('quarter', 'rolling', 'year', 'all')"
+_HIRED = f"""
     with hired as (
         select
             role_family,
@@ -29,7 +30,7 @@ _HIRED = """
         inner join marts.dim_windows as windows
             on hired.hired_at >= windows.window_start
             and hired.hired_at < windows.window_end
-            and windows.window_kind in ('quarter', 'rolling', 'year', 'all')
+            and windows.window_kind in {_KINDS}
         where hired.days_to_hire >= 0
     )
     select
@@ -44,7 +45,7 @@ _HIRED = """
     from placed
     group by window_id, days, cube (role_family, source)
 """
-_FILLED = """
+_FILLED = f"""
     with placed as (
         select
             windows.window_id,
@@ -55,7 +56,7 @@ _FILLED = """
         inner join marts.dim_windows as windows
             on openings.opened_at >= windows.window_start
             and openings.opened_at < windows.window_end
-            and windows.window_kind in ('quarter', 'rolling', 'year', 'all')
+            and windows.window_kind in {_KINDS}
         where openings.days_open >= 0
     )
     select
@@ -70,7 +71,7 @@ _FILLED = """
     from placed
     group by window_id, days, is_open, cube (role_family)
 """
-_OFFERS = """
+_OFFERS = f"""
     with placed as (
         select
             windows.window_id,
@@ -83,7 +84,7 @@ _OFFERS = """
         inner join marts.dim_windows as windows
             on offers.extended_at >= windows.window_start
             and offers.extended_at < windows.window_end
-            and windows.window_kind in ('quarter', 'rolling', 'year', 'all')
+            and windows.window_kind in {_KINDS}
     )
     select
         window_id,
@@ -104,7 +105,7 @@ _OFFERS = """
     group by window_id, cube (role_family, source)
     order by window_id, role_family, source
 """
-_REASONS = """
+_REASONS = f"""
     with placed as (
         select
             windows.window_id,
@@ -115,7 +116,7 @@ _REASONS = """
         inner join marts.dim_windows as windows
             on offers.extended_at >= windows.window_start
             and offers.extended_at < windows.window_end
-            and windows.window_kind in ('quarter', 'rolling', 'year', 'all')
+            and windows.window_kind in {_KINDS}
         where offers.offer_status = 'declined'
     )
     select
