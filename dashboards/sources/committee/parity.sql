@@ -8,7 +8,9 @@ select
     coalesce(is_reference, false) as is_reference,
     status,
     case
-        when simpson_flag then 'crude and adjusted ratio disagree'
+        when simpson_flag and status = 'inconclusive'
+            then 'inconclusive; ratios disagree'
+        when simpson_flag then 'ratios disagree'
         else note(status, status_reason)
     end as note,
     estimate,
