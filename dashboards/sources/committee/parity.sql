@@ -9,8 +9,8 @@ select
     status,
     case
         when simpson_flag and status = 'inconclusive'
-            then 'inconclusive; ratios disagree'
-        when simpson_flag then 'ratios disagree'
+            then 'inconclusive; reversed'
+        when simpson_flag then 'reversed'
         else note(status, status_reason)
     end as note,
     estimate,
