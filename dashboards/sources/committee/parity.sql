@@ -9,7 +9,7 @@ select
     status,
     case
         when simpson_flag and status = 'inconclusive'
-            then 'inconclusive; reversed'
+            then 'reversed; inconclusive'
         when simpson_flag then 'reversed'
         else note(status, status_reason)
     end as note,
